@@ -1,0 +1,64 @@
+"""One call of `twm`: its words, its plugin files, and the registry, which is discovered when somebody asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from twm_core.registry import Plugin, Registry
+
+
+@dataclass(frozen=True)
+class Session:
+    """What every command gets.
+
+    Attributes:
+        command: Name of the command, empty where none was given.
+        words: The words after the command.
+        files: One-file plugins given with `-p`.
+        built_in: Names of the commands that plugins cannot take.
+        completing: Whether a shell asks for completions: then nothing is printed and no word is an error.
+    """
+
+    command: str
+    words: Sequence[str]
+    files: Sequence[str]
+    built_in: Sequence[str]
+    completing: bool = False
+
+    @cached_property
+    def registry(self) -> Registry:
+        """All installed plugins and the files given with `-p`."""
+        from twm_core.registry import discover
+
+        return discover(files=self.files)
+
+    @property
+    def wants_help(self) -> bool:
+        """Whether `--help` is among the words."""
+        return "--help" in self.words
+
+    @cached_property
+    def plugin_commands(self) -> Mapping[str, tuple[str, Plugin]]:
+        """Commands that plugins bring: name to `module:function` and the plugin."""
+        return {name: target for name, target in self.registry.commands().items() if name not in self.built_in}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should hear about plugins: the registry's warnings, and commands refused because `twm` has one of that name."""
+        refused = (
+            f"command {name!r} of plugin {plugin.name} ({plugin.whose}) is not available, because twm has one of that name"
+            for name, (_, plugin) in self.registry.commands().items()
+            if name in self.built_in
+        )
+        return (*self.registry.warnings, *refused)
+
+    def warn(self, *texts: str) -> None:
+        """Print warnings to standard error."""
+        for text in () if self.completing else texts:
+            typer.echo(f"warning: {text}", err=True)

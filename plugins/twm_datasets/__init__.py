@@ -1,0 +1,1 @@
+"""Recorded traffic as datasets: CommonRoad scenario folders and the ETH/UCY pedestrian recordings."""

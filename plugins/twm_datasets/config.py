@@ -1,0 +1,95 @@
+"""Configs of the recorded datasets: where the files are, how windows are cut, and which tokens exist. Torch-free and numpy-free."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from twm_core.data.schema import TrafficConfig, traffic_observations
+from twm_core.specs import ActionSpec, ObservationSpec
+
+COMMONROAD_FEATURES = (
+    "x",
+    "y",
+    "heading",
+    "vx",
+    "vy",
+    "ax",
+    "ay",
+    "yaw_rate",
+    "length",
+    "width",
+    "lane_offset",
+    "lane_angle",
+    "lane_turn_20",
+    "lane_turn_50",
+    "lane_end",
+    "speed_limit",
+    "lane_known",
+    "lane_left",
+    "lane_right",
+    "fresh",
+)
+"""Features of `commonroad`, in order."""
+
+ETHUCY_FEATURES = ("x", "y", "heading", "vx", "vy", "ax", "ay", "yaw_rate", "fresh")
+"""Features of `ethucy`, in order."""
+
+ETHUCY_DT = 0.4
+"""Nominal seconds between two annotated steps of the ETH/UCY files."""
+
+
+class CommonRoadConfig(TrafficConfig):
+    """Vehicles and lanes from CommonRoad XML (2018b; 2020a where it uses the same elements)."""
+
+    path: str = Field("", description="Folder of CommonRoad XML files, or one such file.")
+    dt: float = Field(0.1, gt=0, description="Seconds between two steps; every file must have this timeStepSize.")
+    eval_stride_seconds: float = Field(1.0, gt=0, description="Seconds between the starts of two validation or test windows.")
+    lanes: int = Field(4096, ge=2, description="Number of lane tokens including 0 for unknown; lanes are hashed into the others.")
+    sites: int = Field(64, ge=2, description="Number of site tokens including 0 for unknown; sites are hashed into the others.")
+
+    def observations(self) -> tuple[ObservationSpec, ActionSpec | None]:
+        """Motion, size and lane features of every vehicle, lane and site tokens; no actions."""
+        for name in ("stride_seconds", "eval_stride_seconds"):
+            self.steps(name, self.dt)
+        seen = traffic_observations(
+            features=COMMONROAD_FEATURES,
+            dt=self.dt,
+            context=self.steps("observed_seconds", self.dt),
+            horizon=self.steps("predicted_seconds", self.dt),
+            protocol=f"commonroad@{self.observed_seconds:g}s+{self.predicted_seconds:g}s",
+            lanes=self.lanes,
+            sites=self.sites,
+        )
+        return seen, None
+
+
+class EthUcyConfig(TrafficConfig):
+    """One leave-one-out fold of ETH/UCY; the defaults of the window are the standard 8 observed + 12 predicted steps, stride 1."""
+
+    path: str = Field(
+        "", description="Folder with raw/all_data, raw/train and raw/val (and folds.json, if the membership is not standard)."
+    )
+    fold: Literal["eth", "hotel", "univ", "zara1", "zara2"] = Field("eth", description="The recording that is tested and never trained on.")
+    convention: Literal["sgan", "all"] = Field(
+        "sgan", description="Which windows count: sgan needs two pedestrians present at all steps, all needs one."
+    )
+    eth_time: Literal["sgan", "true"] = Field(
+        "sgan", description="Seconds per step of the eth recording: 0.4 as in Social-GAN, or its true 10 frames of 15 fps, 0.667."
+    )
+    observed_seconds: float = Field(3.2, gt=0, description="Seconds observed before the prediction starts (0.4 per step).")
+    predicted_seconds: float = Field(4.8, ge=0, description="Seconds predicted after the observed ones (0.4 per step).")
+    stride_seconds: float = Field(0.4, gt=0, description="Seconds between the starts of two training windows (0.4 per step).")
+    max_agents: int = Field(128, ge=1, description="Most agents in a window; more are dropped, farthest first, and counted.")
+
+    def observations(self) -> tuple[ObservationSpec, ActionSpec | None]:
+        """Motion of every pedestrian; no lanes, sites or actions."""
+        self.steps("stride_seconds", ETHUCY_DT)
+        context, horizon = self.steps("observed_seconds", ETHUCY_DT), self.steps("predicted_seconds", ETHUCY_DT)
+        name = f"{self.fold}{'-true' if self.eth_time == 'true' else ''}@{self.convention}"
+        window = "" if (context, horizon) == (8, 12) else f"/{context}+{horizon}"
+        seen = traffic_observations(
+            features=ETHUCY_FEATURES, dt=ETHUCY_DT, context=context, horizon=horizon, protocol=f"ethucy-{name}{window}"
+        )
+        return seen, None

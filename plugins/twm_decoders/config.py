@@ -1,0 +1,30 @@
+"""Config of the decoder `agents`. Torch-free."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from twm_core import DecoderConfig, LatentSpec, Mismatch, ObservationSpec, OutputKey, OutputSpec
+
+MOTION = ("x", "y", "heading", "vx", "vy")
+"""The features that are decoded, in this order."""
+
+
+class AgentsConfig(DecoderConfig):
+    """Sizes and options of the agent decoder."""
+
+    width: int = Field(96, ge=8, description="Width of the hidden layers.")
+    layers: int = Field(2, ge=1, description="Hidden layers.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout after each hidden layer.")
+    existence: bool = Field(True, description="Also decode whether each agent exists.")
+
+    def output(self, latent: LatentSpec, seen: ObservationSpec) -> OutputSpec:
+        """`agents.state` with the motion features and, if asked for, `agents.exists`. Any layout of the latent will do."""
+        if not seen.has("agents.state"):
+            raise Mismatch(needs="key 'agents.state'", got=seen.describe(), remedy="choose a dataset of traffic, such as --dataset highway")
+        for name in MOTION:
+            seen.get("agents.state").index(name)
+        keys = [OutputKey(key="agents.state", distribution="motion", features=MOTION)]
+        if self.existence:
+            keys.append(OutputKey(key="agents.exists", distribution="bernoulli"))
+        return OutputSpec(keys=tuple(keys))

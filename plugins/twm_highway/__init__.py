@@ -1,0 +1,1 @@
+"""The plugin `highway`: simulated motorway traffic, the dataset that twm brings along."""

@@ -1,0 +1,102 @@
+"""The multi-agent encoder: `agents.state [B,T,A,F]` to agent tokens `[B,T,A,D]` and a scene token `[B,T,D]`.
+
+Each step on its own. For each agent: its motion in its own frame, normalised with statistics of the training data, joined by
+embeddings of type, lane and site; a message from its nearest neighbours (relative poses in its frame); Transformer layers over all
+agents; a normalised projection. After yukiiwong/traffic_wm (Transformer across agents, embeddings of site, lane and class), with
+own-frame inputs instead of world coordinates, which do not carry over to a site that was never seen.
+
+What it does not do: look at other steps (that is the dynamics' part) or at a map raster (the encoder `roadmap`).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from twm_core.data.dataset import Batch
+from twm_core.nn.interfaces import Embedding, Encoder
+from twm_core.nn.normaliser import Normaliser
+from twm_core.specs import EncoderGiven, KeySpec, ObservationSpec
+from twm_multiagent.attention import AgentLayer, NeighbourPooling, ScenePooling
+from twm_multiagent.config import MultiAgentConfig
+from twm_multiagent.features import NeighbourFeatures, OwnFeatures
+
+
+class TokenEmbeddings(nn.Module):
+    """Embeddings of agent type, lane and site, concatenated or summed; token 0 (unknown) is a learned vector like the others."""
+
+    def __init__(self, config: MultiAgentConfig, seen: ObservationSpec) -> None:
+        super().__init__()
+        wanted = (("agents.type", config.type_width), ("agents.lane", config.lane_width), ("site", config.site_width))
+        self.keys = [(key, width) for key, width in wanted if width and seen.has(key)]
+        self.tables = nn.ModuleList(
+            nn.Embedding(classes, width if config.embeddings == "concat" else config.width)
+            for key, width in self.keys
+            if (classes := seen.get(key).classes)
+        )
+        self.summed = config.embeddings == "sum"
+        self.width = 0 if self.summed else sum(width for _, width in self.keys)
+
+    def forward(self, batch: Batch, exists: Tensor) -> list[Tensor]:
+        """One tensor `[B,T,A,·]` for each key."""
+        size = exists.shape
+        found = []
+        for (key, _), table in zip(self.keys, self.tables, strict=True):
+            index = batch[key]  # B, B A or B T A
+            if index.dim() < 3:
+                index = index[:, None, None] if index.dim() == 1 else index[:, None]
+            # What stands where nobody exists may be anything, even out of range.
+            found.append(table(torch.where(exists, index.expand(size), 0)))
+        return found
+
+
+class MultiAgentEncoder(Encoder):
+    """See the module. Masked agents change nothing; agent tokens are permutation-equivariant, the scene token is invariant."""
+
+    def __init__(self, *, config: MultiAgentConfig, seen: ObservationSpec) -> None:
+        super().__init__()
+        state: KeySpec = seen.get("agents.state")
+        width = config.width
+        self.own = OwnFeatures(state)
+        self.normaliser = Normaliser(self.own.width)
+        self.tokens = TokenEmbeddings(config, seen)
+        self.input = nn.Linear(self.own.width + self.tokens.width, width)
+        self.input_norm = nn.LayerNorm(width)
+        self.input_2 = nn.Linear(width, width)
+        self.neighbours = NeighbourFeatures(state, config.neighbours) if config.neighbours else None
+        self.message = NeighbourPooling(self.neighbours.width, config.pair_width, config.heads, width) if self.neighbours else None
+        self.layers = nn.ModuleList(AgentLayer(width, config.heads, config.dropout) for _ in range(config.layers))
+        self.output = nn.Linear(width, width)
+        self.output_norm = nn.LayerNorm(width)
+        self.pool = None if config.pooling == "none" else ScenePooling(width, config.heads, attention=config.pooling == "attention")
+
+    def forward(self, batch: Batch) -> Embedding:
+        exists = batch["agents.exists"]
+        shape = exists.shape  # B T A
+        state = torch.where(exists[..., None], batch["agents.state"], 0)
+        parts = [self.normaliser(self.own(state)).clamp(-10, 10)]
+        embedded = self.tokens(batch, exists)
+        if not self.tokens.summed:
+            parts += embedded
+        x = self.input(torch.cat(parts, dim=-1))
+        if self.tokens.summed:
+            x = sum(embedded, start=x)
+        x = self.input_2(F.silu(self.input_norm(x))).flatten(0, 1)  # (B T) A D
+        here = exists.flatten(0, 1)
+        if self.neighbours is not None and self.message is not None:
+            x = x + self.message(*self.neighbours(state.flatten(0, 1), here))
+        for layer in self.layers:
+            x = layer(x, here)
+        x = self.output_norm(self.output(x)) * here[..., None]
+        scene = None if self.pool is None else self.pool(x, here).unflatten(0, shape[:2])
+        return Embedding(scene, x.unflatten(0, shape[:2]))
+
+    def collect_statistics(self, batch: Batch) -> None:
+        exists = batch["agents.exists"]
+        self.normaliser.update(self.own(batch["agents.state"])[exists])
+
+
+def build(config: MultiAgentConfig, given: EncoderGiven) -> MultiAgentEncoder:
+    """Build the encoder for the keys of `given.seen`."""
+    return MultiAgentEncoder(config=config, seen=given.seen)

@@ -1,0 +1,57 @@
+"""Straight-through samples of categorical variables from uniform numbers that were drawn beforehand.
+
+With p = (1 - unimix) softmax(logits) + unimix / C the value is one-hot and the gradient is that of p, which is what
+one-hot + p - stop_gradient(p) gives (Bengio et al., "Estimating or propagating gradients through stochastic neurons", 2013), here
+without its rounding: the value is exactly 0 or 1.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+
+def draw_index(probs: Tensor, uniform: Tensor) -> Tensor:
+    """Class `[...,G]` of each variable by the inverse CDF of `probs` `[...,G,C]` at `uniform` `[...,G]` in [0, 1)."""
+    cdf = probs.cumsum(dim=-1)
+    # The last entry is one up to rounding and is left out, so that the count never exceeds the last class.
+    return (cdf[..., :-1] <= uniform.unsqueeze(-1)).sum(dim=-1)
+
+
+def mixed_probs(logits: Tensor, unimix: float) -> Tensor:
+    """(1 - unimix) softmax(logits) + unimix / C in float32."""
+    return torch.softmax(logits.float(), dim=-1).mul_(1 - unimix).add_(unimix / logits.shape[-1])
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, logits: Tensor, uniform: Tensor | None, forced: Tensor | None, unimix: float) -> Tensor:
+        soft = torch.softmax(logits.float(), dim=-1)
+        ctx.save_for_backward(soft)
+        ctx.unimix, ctx.dtype = unimix, logits.dtype  # pyrefly: ignore[missing-attribute]
+        if forced is not None:
+            return forced.to(soft.dtype, copy=True)
+        assert uniform is not None, "a sample needs uniform numbers or forced values"
+        index = draw_index(soft * (1 - unimix) + unimix / soft.shape[-1], uniform)
+        return torch.zeros_like(soft).scatter_(-1, index.unsqueeze(-1), 1.0)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        (soft,) = ctx.saved_tensors  # pyrefly: ignore[missing-attribute]
+        unimix, dtype = ctx.unimix, ctx.dtype  # pyrefly: ignore[missing-attribute]
+        inner = torch.ops.aten._softmax_backward_data(grad.float(), soft, -1, torch.float32)
+        return inner.mul_(1 - unimix).to(dtype), None, None, None
+
+
+def straight_through(logits: Tensor, uniform: Tensor | None, unimix: float, forced: Tensor | None = None) -> Tensor:
+    """A one-hot draw `[...,G,C]` in float32 whose gradient is that of the mixed probabilities.
+
+    Args:
+        logits: Raw logits `[...,G,C]`.
+        uniform: Numbers in [0, 1), `[...,G]`.
+        unimix: Share of the uniform distribution.
+        forced: Values `[...,G,C]` to use instead of a draw (teacher forcing); the gradient is the same.
+    """
+    return _StraightThrough.apply(logits, uniform, forced, unimix)

@@ -1,0 +1,80 @@
+"""twm: world models of traffic made of interchangeable parts.
+
+This module is the plugin author's API and imports no torch: declare components with `Component` and `hookimpl`, derive configs from
+the config base of their kind, and describe what flows with specs. The torch-side interfaces stand in `twm_core.nn.interfaces`.
+"""
+
+from __future__ import annotations
+
+from twm_core.component import Component
+from twm_core.config import ComponentConfig
+from twm_core.errors import (
+    AmbiguousComponentError,
+    AssemblyError,
+    CheckpointError,
+    DataError,
+    Mismatch,
+    PluginError,
+    TwmError,
+    UnknownComponentError,
+    UsageError,
+)
+from twm_core.hooks import hookimpl
+from twm_core.kinds import KINDS, Kind
+from twm_core.kinds.dataset import DatasetConfig
+from twm_core.kinds.decoder import DecoderConfig
+from twm_core.kinds.dynamics import DynamicsConfig
+from twm_core.kinds.encoder import EncoderConfig
+from twm_core.kinds.loss import LossConfig
+from twm_core.specs import (
+    ActionSpec,
+    DatasetGiven,
+    DecoderGiven,
+    DynamicsGiven,
+    EmbeddingSpec,
+    EncoderGiven,
+    Feature,
+    KeySpec,
+    LatentSpec,
+    LossGiven,
+    ObservationSpec,
+    OutputKey,
+    OutputSpec,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "KINDS",
+    "ActionSpec",
+    "AmbiguousComponentError",
+    "AssemblyError",
+    "CheckpointError",
+    "Component",
+    "ComponentConfig",
+    "DataError",
+    "DatasetConfig",
+    "DatasetGiven",
+    "DecoderConfig",
+    "DecoderGiven",
+    "DynamicsConfig",
+    "DynamicsGiven",
+    "EmbeddingSpec",
+    "EncoderConfig",
+    "EncoderGiven",
+    "Feature",
+    "KeySpec",
+    "Kind",
+    "LatentSpec",
+    "LossConfig",
+    "LossGiven",
+    "Mismatch",
+    "ObservationSpec",
+    "OutputKey",
+    "OutputSpec",
+    "PluginError",
+    "TwmError",
+    "UnknownComponentError",
+    "UsageError",
+    "hookimpl",
+]

@@ -1,0 +1,219 @@
+"""Assembly: a recipe becomes a plan, that is, specs flow through the configs and every component says whether it fits.
+
+    dataset -> ObservationSpec, ActionSpec -> encoders -> EmbeddingSpec -> dynamics -> LatentSpec -> decoders -> OutputSpec -> losses
+
+Torch-free. A refusal names both components with their distributions and versions, what was needed, what was given, and a remedy;
+alternatives in the remedy were tried with their default options and do fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar, cast
+
+from pydantic import ValidationError
+
+from twm_core.config import ComponentConfig
+from twm_core.errors import AssemblyError, Mismatch, UsageError
+from twm_core.kinds import KINDS
+from twm_core.kinds.dataset import DatasetConfig
+from twm_core.kinds.decoder import DecoderConfig
+from twm_core.kinds.dynamics import DynamicsConfig
+from twm_core.kinds.encoder import EncoderConfig
+from twm_core.kinds.loss import LossConfig
+from twm_core.recipe import DEFAULT, TRAINING, Part, Recipe, to_layer
+from twm_core.registry import Registered, Registry
+from twm_core.specs import ActionSpec, EmbeddingSpec, LatentSpec, ObservationSpec, OutputSpec
+from twm_core.suggest import did_you_mean
+from twm_core.training_config import TrainingConfig
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A component of a plan: the name under which the recipe chose it, its registration, and its validated config."""
+
+    name: str
+    registered: Registered
+    config: ComponentConfig
+
+    @property
+    def whose(self) -> str:
+        """Kind, name, distribution and version."""
+        return self.registered.whose
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe whose specs all fit.
+
+    Attributes:
+        parts: The planned components by kind, in the order of the recipe.
+        training: Validated training options.
+        seen: What the dataset gives.
+        action: The dataset's actions, None where it has none.
+        embeddings: What each encoder gives, in order.
+        embedding: What they give together (tokens concatenated).
+        latent: What the dynamics carry.
+        outputs: What each decoder returns, in order.
+        output: What they return together.
+        notes: Remarks for the user, such as default losses that were left out.
+    """
+
+    parts: dict[str, tuple[Planned, ...]]
+    training: TrainingConfig
+    seen: ObservationSpec
+    action: ActionSpec | None
+    embeddings: tuple[EmbeddingSpec, ...]
+    embedding: EmbeddingSpec
+    latent: LatentSpec
+    outputs: tuple[OutputSpec, ...]
+    output: OutputSpec
+    notes: tuple[str, ...]
+
+    def one(self, kind: str) -> Planned:
+        """The planned component of a slot that takes one."""
+        return self.parts[kind][0]
+
+    def resolved(self) -> dict[str, Any]:
+        """The recipe with every option spelled out, as nested values for TOML."""
+        slots = {k: [(p.name, p.config.model_dump(mode="json")) for p in v] for k, v in self.parts.items()}
+        return to_layer(slots, self.training.model_dump(mode="json"))
+
+    def describe(self) -> str:
+        """The flow of specs, one line a stage, for people."""
+        lines = [f"dataset   {self.one('dataset').whose} -> {self.seen.describe()}"]
+        lines += [f"encoder   {p.whose} -> {e}" for p, e in zip(self.parts["encoder"], self.embeddings, strict=True)]
+        lines.append(f"dynamics  {self.one('dynamics').whose} -> {self.latent}")
+        lines += [f"decoder   {p.whose} -> {o}" for p, o in zip(self.parts["decoder"], self.outputs, strict=True)]
+        lines += [f"loss      {p.whose}, weight {cast(LossConfig, p.config).weight:g}" for p in self.parts["loss"]]
+        return "\n".join(lines)
+
+
+def validate_config(config: type[ComponentConfig], options: dict[str, Any], prefix: str, recipe: Recipe, whose: str) -> Any:
+    """Build a config from options, or raise one `UsageError` that names every bad value with its origin."""
+    try:
+        return config.model_validate(options)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            field = str(problem["loc"][0]) if problem["loc"] else ""
+            path, given = prefix + ".".join(str(x) for x in problem["loc"]), problem.get("input")
+            if problem["type"] == "extra_forbidden":
+                lines.append(f"{path} (from {recipe.origin(prefix + field)}): {whose} has no field {field!r}{did_you_mean(field, config.model_fields)}")
+            else:
+                lines.append(f"{path} = {given!r} (from {recipe.origin(prefix + field)}): {problem['msg']}")
+        raise UsageError("\n".join(lines), f"fields of {whose}: {', '.join(config.model_fields)}") from error
+
+
+def assemble(recipe: Recipe, registry: Registry) -> Plan:
+    """Check that a recipe's components exist, are configured well and fit, and return the plan.
+
+    Raises:
+        UsageError: An option is unknown or has a bad value.
+        UnknownComponentError: A component is not installed.
+        AssemblyError: Two components do not fit; names both and a remedy.
+    """
+    training: TrainingConfig = validate_config(TrainingConfig, recipe.training, f"{TRAINING}.", recipe, "the table training")
+    parts: dict[str, tuple[Planned, ...]] = {}
+    for slot, chosen in recipe.slots.items():
+        parts[slot] = tuple(_plan_part(slot, part, recipe, registry) for part in chosen)
+    notes = list(recipe.notes)
+
+    dataset, dynamics = parts["dataset"][0], parts["dynamics"][0]
+    seen, action = cast(DatasetConfig, dataset.config).observations()
+
+    embeddings = []
+    for p in parts["encoder"]:
+        embeddings.append(_fit(p, [dataset], registry, lambda c: cast(EncoderConfig, c).embedding(seen)))
+    embedding = combine_embeddings(embeddings)
+
+    latent = _fit(dynamics, parts["encoder"], registry, lambda c: cast(DynamicsConfig, c).latent(embedding, action))
+
+    outputs = []
+    for p in parts["decoder"]:
+        outputs.append(_fit(p, [dynamics], registry, lambda c: cast(DecoderConfig, c).output(latent, seen)))
+    output = combine_outputs(parts["decoder"], outputs)
+
+    losses = []
+    optional = recipe.origin("loss.components") == DEFAULT
+    for p in parts["loss"]:
+        refused = cast(LossConfig, p.config).accepts(output, latent)
+        if refused is None:
+            losses.append(p)
+        elif optional:
+            notes.append(f"loss {p.name} left out: it {refused.message}")
+        else:
+            _refuse(p, [dynamics, *parts["decoder"]], refused, registry, lambda c: _accepted(cast(LossConfig, c), output, latent))
+    if not losses:
+        raise AssemblyError("no loss fits the recipe", "choose one with --loss")
+    parts["loss"] = tuple(losses)
+    return Plan(
+        parts, training, seen, action, tuple(embeddings), embedding, latent, tuple(outputs), output, tuple(notes)
+    )
+
+
+def combine_embeddings(embeddings: Iterable[EmbeddingSpec]) -> EmbeddingSpec:
+    """Tokens of several encoders, concatenated on their width."""
+    scene = [e.scene for e in embeddings if e.scene is not None]
+    agents = [e.agents for e in embeddings if e.agents is not None]
+    return EmbeddingSpec(scene=sum(scene) if scene else None, agents=sum(agents) if agents else None)
+
+
+def combine_outputs(decoders: Iterable[Planned], outputs: Iterable[OutputSpec]) -> OutputSpec:
+    """Everything that several decoders return; a key may come from one only.
+
+    Raises:
+        AssemblyError: Two decoders return the same key.
+    """
+    owner: dict[str, Planned] = {}
+    keys = []
+    for p, o in zip(decoders, outputs, strict=True):
+        for k in o.keys:
+            if k.key in owner:
+                raise AssemblyError(f"{owner[k.key].whose} and {p.whose} both return key {k.key!r}", "leave one of them out")
+            owner[k.key] = p
+            keys.append(k)
+    return OutputSpec(keys=tuple(keys))
+
+
+def _plan_part(slot: str, part: Part, recipe: Recipe, registry: Registry) -> Planned:
+    registered = registry.find(slot, part.component)
+    prefix = f"{slot}.{part.component}." if KINDS[slot].several else f"{slot}."
+    config = validate_config(registered.load_config(), part.options, prefix, recipe, registered.whose)
+    return Planned(part.component, registered, config)
+
+
+def _accepted(config: LossConfig, output: OutputSpec, latent: LatentSpec) -> None:
+    refused = config.accepts(output, latent)
+    if refused is not None:
+        raise refused
+
+
+def _fit(part: Planned, givers: Iterable[Planned], registry: Registry, flow: Callable[[ComponentConfig], T]) -> T:
+    try:
+        return flow(part.config)
+    except Mismatch as mismatch:
+        _refuse(part, givers, mismatch, registry, flow)
+
+
+def _refuse(
+    part: Planned, givers: Iterable[Planned], mismatch: Mismatch, registry: Registry, flow: Callable[[ComponentConfig], object]
+) -> NoReturn:
+    kind = part.registered.component.kind
+    fitting = []
+    for other in registry.components(kind):
+        try:
+            flow(other.load_config()())
+        except Exception:  # noqa: BLE001 - a candidate that fails in any way is simply not offered
+            continue
+        fitting.append(other.component.name)
+    remedies = [r for r in (mismatch.remedy, f"{kind} that fits: {', '.join(sorted(set(fitting)))}" if fitting else None) if r]
+    given = ", ".join(g.whose for g in givers)
+    raise AssemblyError(
+        f"{part.whose} does not fit: it needs {mismatch.needs}; {given} gives {mismatch.got}",
+        "; ".join(remedies) or f"no installed {kind} fits; see twm list-plugins",
+    ) from mismatch

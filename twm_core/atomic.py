@@ -1,0 +1,59 @@
+"""Files and folders that are either there whole or not at all: written beside their place, flushed to disk, then renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_PREFIX = ".unfinished-"
+
+
+def write_text(file: Path, text: str) -> None:
+    """Replace a small file atomically."""
+    beside = file.with_name(f"{_PREFIX}{file.name}")
+    with open(beside, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(beside, file)
+    sync(file.parent)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill; it takes its place (replacing what stands there) only if the block ends without an error."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = folder.with_name(f"{_PREFIX}{folder.name}")
+    if beside.exists():
+        shutil.rmtree(beside)
+    beside.mkdir()
+    try:
+        yield beside
+        for file in beside.iterdir():
+            sync(file)
+        sync(beside)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.replace(beside, folder)
+    sync(folder.parent)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what an interrupted writer left behind."""
+    for leftover in folder.glob(f"{_PREFIX}*"):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+
+
+def sync(path: Path) -> None:
+    """Flush a file or folder to disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

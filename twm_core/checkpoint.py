@@ -1,0 +1,253 @@
+"""Writing and reading checkpoints: safetensors and JSON only, no pickle, no code, atomic, every tensor checked when read.
+
+See `twm_core.manifest` for the files. A checkpoint folder appears by a rename after everything in it is on disk, so a kill at any
+moment leaves the last good one usable.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+import twm_core
+from twm_core import atomic
+from twm_core.assembly import Plan, Planned
+from twm_core.errors import CheckpointError, TwmError
+from twm_core.manifest import (
+    HEADER_KEY,
+    MANIFEST,
+    MODEL,
+    SCHEMA,
+    TRAINER,
+    RunFolder,
+    file_hash,
+    layout_hash,
+    read_header,
+    read_manifest,
+)
+from twm_core.nn.world_model import WorldModel
+from twm_core.registry import Registry
+
+_SLOTS = {"encoder": "encoders", "dynamics": "dynamics", "decoder": "decoders", "loss": "losses"}
+
+
+@dataclass(frozen=True)
+class TrainerState:
+    """Everything beside the weights that the next step depends on: tensors by name, and scalars that survive JSON exactly."""
+
+    tensors: Mapping[str, Tensor]
+    scalars: Mapping[str, Any]
+
+
+def prefix_of(part: Planned) -> str:
+    """What the names of a component's tensors start with in the world model's state."""
+    kind = part.registered.component.kind
+    return f"{_SLOTS[kind]}." if kind == "dynamics" else f"{_SLOTS[kind]}.{part.name}."
+
+
+def describe_components(plan: Plan, model: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """The manifest's row of every component of the plan."""
+    rows = []
+    for kind, parts in plan.parts.items():
+        for part in parts:
+            component, plugin = part.registered.component, part.registered.plugin
+            row: dict[str, Any] = {
+                "kind": kind,
+                "name": component.name,
+                "chosen_as": part.name,
+                "distribution": plugin.distribution,
+                "version": plugin.version,
+                "entry_point": f"{plugin.name} = {plugin.value}",
+                "layout_version": component.layout_version,
+                "config": part.config.model_dump(mode="json"),
+            }
+            if kind in _SLOTS:
+                own = {k: v for k, v in model.items() if k.startswith(prefix_of(part))}
+                row["tensors"] = len(own)
+                row["layout_sha256"] = layout_hash({k: (str(v.dtype), tuple(v.shape)) for k, v in own.items()})
+            rows.append(row)
+    return rows
+
+
+def save_checkpoint(
+    run: RunFolder, *, plan: Plan, model: Mapping[str, Tensor], trainer: TrainerState, step: int, facts: Mapping[str, Any], best: bool
+) -> Path:
+    """Write checkpoint `step-N` and point `latest` (and `best`) at it.
+
+    Args:
+        run: The run folder.
+        plan: What the model was built from.
+        model: The weights to use later.
+        trainer: What a resumed run needs.
+        step: Optimiser steps done.
+        facts: More JSON values for the manifest (seed, data hash, metrics).
+        best: Whether this is the best one so far.
+
+    Raises:
+        CheckpointError: The disk is full or cannot be written; earlier checkpoints are untouched.
+    """
+    manifest: dict[str, Any] = {
+        "schema": SCHEMA,
+        "twm": twm_core.__version__,
+        "torch": torch.__version__,
+        "step": step,
+        "parameters": facts.get("parameters"),
+        "components": describe_components(plan, model),
+        "specs": {
+            "seen": plan.seen.model_dump(mode="json"),
+            "action": None if plan.action is None else plan.action.model_dump(mode="json"),
+            "embedding": plan.embedding.model_dump(mode="json"),
+            "latent": plan.latent.model_dump(mode="json"),
+            "output": plan.output.model_dump(mode="json"),
+        },
+        **{k: v for k, v in facts.items() if k != "parameters"},
+    }
+    name = f"step-{step}"
+    folder = run.checkpoints / name
+    try:
+        with atomic.new_folder(folder) as beside:
+            _save(model, beside / MODEL, {HEADER_KEY: json.dumps(manifest)})
+            _save(trainer.tensors, beside / TRAINER, {HEADER_KEY: json.dumps(trainer.scalars)})
+            manifest["files"] = {f: {"sha256": file_hash(beside / f), "bytes": (beside / f).stat().st_size} for f in (MODEL, TRAINER)}
+            (beside / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        if best:
+            atomic.write_text(run.checkpoints / "best", name + "\n")
+        atomic.write_text(run.checkpoints / "latest", name + "\n")
+    except (OSError, SafetensorError) as error:
+        last = run.pointed("latest")
+        kept = f"the last good checkpoint is {run.checkpoints / last}" if last else "there is no earlier checkpoint"
+        raise CheckpointError(
+            f"cannot save checkpoint {folder}: {error}", f"free space or choose another --run folder, then --resume; {kept}"
+        ) from error
+    return folder
+
+
+def _save(tensors: Mapping[str, Tensor], file: Path, metadata: dict[str, str]) -> None:
+    plain = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    safetensors.torch.save_file(plain, file, metadata=metadata)
+
+
+def remove_old(run: RunFolder, keep: int) -> None:
+    """Remove all checkpoints but the latest `keep` and the best one."""
+    names = run.names()
+    for name in names[:-keep]:
+        if name != run.pointed("best"):
+            # The manifest goes first: a folder without one does not count as a checkpoint, should the removal be cut short.
+            (run.checkpoints / name / MANIFEST).unlink()
+            shutil.rmtree(run.checkpoints / name)
+
+
+def verify_files(folder: Path) -> dict[str, Any]:
+    """Check that the files of a checkpoint are those that were written, and return the manifest.
+
+    Raises:
+        CheckpointError: A file is missing, truncated or has been changed.
+    """
+    manifest = read_manifest(folder)
+    for name, facts in manifest.get("files", {}).items():
+        read_header(folder / name)
+        if file_hash(folder / name) != facts["sha256"]:
+            raise CheckpointError(
+                f"{folder / name} is not the file that was saved: its sha256 differs from the manifest's", "use another checkpoint of the run"
+            )
+    return manifest
+
+
+def check_installed(manifest: Mapping[str, Any], registry: Registry) -> None:
+    """Check that every component of a checkpoint is installed.
+
+    Raises:
+        CheckpointError: One is not; the hint is the line that installs it.
+    """
+    for row in manifest["components"]:
+        try:
+            registry.find(row["kind"], f"{row['distribution']}:{row['name']}")
+        except TwmError as error:
+            raise CheckpointError(
+                f"the checkpoint needs {row['kind']} {row['name']} of {row['distribution']} {row['version']}, which is not installed",
+                f"pip install {row['distribution']}=={row['version']}"
+                if row["distribution"] != "file"
+                else f"give the file with -p (it was {row['entry_point'].split(' = ')[-1]})",
+            ) from error
+
+
+def load_model(folder: Path, plan: Plan, model: WorldModel, manifest: Mapping[str, Any]) -> None:
+    """Load the weights of a checkpoint into a world model, strictly.
+
+    Tensors of a component whose layout version is older than the installed one pass through its `upgrade` first.
+
+    Raises:
+        CheckpointError: A tensor is missing, superfluous, or of another shape or dtype; the component is named.
+    """
+    tensors = _load(folder / MODEL)
+    for part in (p for kind, parts in plan.parts.items() if kind in _SLOTS for p in parts):
+        rows = [r for r in manifest["components"] if (r["kind"], r["chosen_as"]) == (part.registered.component.kind, part.name)]
+        if rows:
+            tensors = _upgraded(tensors, part, int(rows[0]["layout_version"]))
+    _check_same(tensors, model.state_dict(), plan, folder)
+    model.load_state_dict(tensors, strict=True)
+
+
+def _upgraded(tensors: dict[str, Tensor], part: Planned, saved: int) -> dict[str, Tensor]:
+    component, prefix = part.registered.component, prefix_of(part)
+    if saved == component.layout_version:
+        return tensors
+    if saved > component.layout_version:
+        raise CheckpointError(
+            f"the checkpoint holds layout {saved} of {part.whose}, the installed one is {component.layout_version}",
+            f"install a newer {part.registered.plugin.distribution}",
+        )
+    upgrade = part.registered.load_upgrade()
+    if upgrade is None:
+        raise CheckpointError(
+            f"the checkpoint holds layout {saved} of {part.whose}, the installed one is {component.layout_version} and has no upgrade",
+            f"install the version of {part.registered.plugin.distribution} that wrote the checkpoint",
+        )
+    own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    rest = {k: v for k, v in tensors.items() if not k.startswith(prefix)}
+    return rest | {prefix + k: v for k, v in upgrade(own, saved).items()}
+
+
+def _check_same(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], plan: Plan, folder: Path) -> None:
+    problems = [f"{k} is missing" for k in expected if k not in found]
+    problems += [f"{k} is not known" for k in found if k not in expected]
+    for k in expected.keys() & found.keys():
+        a, b = found[k], expected[k]
+        if a.shape != b.shape or a.dtype != b.dtype:
+            problems.append(f"{k} is {a.dtype} {list(a.shape)}, expected {b.dtype} {list(b.shape)}")
+    if problems:
+        parts = [p for kind, ps in plan.parts.items() if kind in _SLOTS for p in ps]
+        owners = sorted({p.whose for p in parts if any(x.startswith(prefix_of(p)) for x in problems)})
+        shown = "; ".join(sorted(problems)[:4]) + (f"; and {len(problems) - 4} more" if len(problems) > 4 else "")
+        raise CheckpointError(
+            f"checkpoint {folder} does not fit {', '.join(owners) or 'the world model'}: {shown}",
+            "use the versions and options that wrote it (twm inspect shows them)",
+        )
+
+
+def load_trainer(folder: Path) -> TrainerState:
+    """What a resumed run needs.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
+    header, _ = read_header(folder / TRAINER)
+    return TrainerState(_load(folder / TRAINER), json.loads(header["__metadata__"][HEADER_KEY]))
+
+
+def _load(file: Path) -> dict[str, Tensor]:
+    read_header(file)
+    try:
+        return safetensors.torch.load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot read {file}: {error}", "use another checkpoint of the run") from error

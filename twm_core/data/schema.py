@@ -1,0 +1,124 @@
+"""The schema of traffic batches: which keys and features they hold. Torch-free and numpy-free, for configs.
+
+agents.state   float32 [B,T,A,F]   the features below, SI units, world frame with a local origin
+agents.exists  bool    [B,T,A]     observed (or interpolated) at this step
+agents.code    uint8   [B,T,A]     why not: see `EXISTENCE_CODES`
+agents.type    int64   [B,A]       index into `twm_core.specs.AGENT_TYPES`
+agents.lane    int64   [B,T,A]     lane token, 0 unknown
+agents.scored  bool    [B,A]       target: scored by the protocol (may depend on the future, so no encoder may read it)
+site           int64   [B]         site token, 0 unknown
+dt             float32 [B]         seconds between steps
+is_first       bool    [B,T]       true at the first step of the window
+scenario       int64   [B]         target: number of the scenario, to resample by scenario in bootstraps
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from twm_core.errors import UsageError
+from twm_core.kinds.dataset import DatasetConfig
+from twm_core.specs import AGENT_TYPES, ActionSpec, Feature, KeySpec, ObservationSpec
+
+EXISTENCE_CODES = ("padding", "observed", "interpolated", "occluded", "not_entered", "left")
+"""Values of `agents.code`, in order; an agent exists where it is `observed` or `interpolated`."""
+
+_WORLD = {"x": "m", "y": "m", "vx": "m/s", "vy": "m/s", "ax": "m/s^2", "ay": "m/s^2"}
+_OWN = {
+    "yaw_rate": ("rad/s", "backward difference of the heading"),
+    "length": ("m", ""),
+    "width": ("m", ""),
+    "lane_offset": ("m", "signed distance from the lane's centre line, positive to the left"),
+    "lane_turn_20": ("rad", "how much the lane turns over the next 20 m"),
+    "lane_turn_50": ("rad", "how much the lane turns over the next 50 m"),
+    "lane_end": ("m", "distance to the end of the lane, at most 100"),
+    "speed_limit": ("m/s", "0 where unknown"),
+}
+_FLAGS = ("lane_known", "lane_left", "lane_right", "fresh")
+
+TRAFFIC_FEATURES: dict[str, Feature] = {
+    **{n: Feature(name=n, unit=u, frame="world") for n, u in _WORLD.items()},
+    "heading": Feature(name="heading", unit="rad", kind="angle", frame="world"),
+    "lane_angle": Feature(name="lane_angle", unit="rad", kind="angle"),
+    **{n: Feature(name=n, unit=u) for n, (u, _) in _OWN.items()},
+    **{n: Feature(name=n, kind="flag") for n in _FLAGS},
+}
+"""Every feature that a traffic dataset may put into `agents.state`, by name.
+
+`lane_angle` is heading minus lane direction; the flags tell whether a lane is known, whether there is a lane of the same direction
+to the left or right, and (`fresh`) that derivatives are unknown because the track has just begun: they are 0 then.
+"""
+
+MOTION = ("x", "y", "heading", "vx", "vy")
+"""The features every traffic dataset has and every state decoder predicts."""
+
+
+class TrafficConfig(DatasetConfig):
+    """Fields that every dataset of traffic windows has. Seconds must be whole numbers of steps of the dataset's `dt`."""
+
+    observed_seconds: float = Field(1.0, gt=0, description="Seconds observed before the prediction starts.")
+    predicted_seconds: float = Field(3.0, ge=0, description="Seconds predicted after the observed ones.")
+    stride_seconds: float = Field(0.5, gt=0, description="Seconds between the starts of two training windows.")
+    max_agents: int = Field(64, ge=1, description="Most agents in a window; more are dropped, farthest first, and counted.")
+
+    def steps(self, name: str, dt: float) -> int:
+        """The field `name` (in seconds) as a number of steps of `dt` seconds.
+
+        Raises:
+            UsageError: It is not a whole number of steps.
+        """
+        seconds = getattr(self, name)
+        steps = round(seconds / dt)
+        if abs(steps * dt - seconds) > 1e-6 * max(1.0, seconds) or (steps == 0 and seconds > 0):
+            raise UsageError(
+                f"dataset field {name} = {seconds:g} s is not a whole number of steps of {dt:g} s", f"use a multiple of {dt:g}"
+            )
+        return steps
+
+
+def traffic_observations(
+    *,
+    features: tuple[str, ...],
+    dt: float,
+    context: int,
+    horizon: int,
+    protocol: str,
+    lanes: int = 0,
+    sites: int = 0,
+) -> ObservationSpec:
+    """The observation spec of a traffic dataset.
+
+    Args:
+        features: Names out of `TRAFFIC_FEATURES`; must include `MOTION`.
+        dt: Seconds between steps.
+        context: Observed steps.
+        horizon: Predicted steps.
+        protocol: Name of the protocol that owns windows and metrics.
+        lanes: Number of lane tokens including 0 for unknown; 0 where the dataset has no lanes.
+        sites: Number of site tokens including 0 for unknown; 0 where the dataset names no site.
+    """
+    missing = [n for n in MOTION if n not in features]
+    if missing:
+        raise UsageError(f"traffic features lack {', '.join(missing)}", f"every traffic dataset has {', '.join(MOTION)}")
+    named = tuple(TRAFFIC_FEATURES[n] for n in features)
+    keys = [
+        KeySpec(key="agents.state", axes="B T A F", shape=(len(named),), features=named),
+        KeySpec(key="agents.exists", axes="B T A", dtype="bool"),
+        KeySpec(key="agents.code", axes="B T A", dtype="uint8", classes=len(EXISTENCE_CODES)),
+        KeySpec(key="agents.type", axes="B A", dtype="int64", classes=len(AGENT_TYPES)),
+        KeySpec(key="dt", axes="B"),
+        KeySpec(key="is_first", axes="B T", dtype="bool"),
+        KeySpec(key="agents.scored", axes="B A", dtype="bool", role="target"),
+        KeySpec(key="agents.track", axes="B A", dtype="int64", role="target"),
+        KeySpec(key="scenario", axes="B", dtype="int64", role="target"),
+    ]
+    if lanes:
+        keys.append(KeySpec(key="agents.lane", axes="B T A", dtype="int64", classes=lanes))
+    if sites:
+        keys.append(KeySpec(key="site", axes="B", dtype="int64", classes=sites))
+    return ObservationSpec(keys=tuple(keys), dt=dt, context=context, horizon=horizon, protocol=protocol)
+
+
+def agent_actions(*names_units: tuple[str, str] | Feature) -> ActionSpec:
+    """An action spec of one action per agent; give features, or (name, unit) pairs for continuous ones."""
+    return ActionSpec(layout="agents", features=tuple(f if isinstance(f, Feature) else Feature(name=f[0], unit=f[1]) for f in names_units))

@@ -1,0 +1,24 @@
+"""Which device to compute on."""
+
+from __future__ import annotations
+
+import torch
+
+from twm_core.errors import UsageError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `name`; `auto` takes the first GPU if there is one.
+
+    Raises:
+        UsageError: There is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"training.device = {name!r} is not a device", "use auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"training.device = {name!r}, but this torch sees no GPU", "use --training.device cpu")
+    return device

@@ -1,0 +1,192 @@
+"""Evaluation: a checkpoint's futures on a split of its dataset, beside baselines that need no learning.
+
+Everything is deterministic: windows in order, futures from a generator seeded by the caller. The model sees the observed steps only
+(`WorldModel.forecast` cuts the batch), and the same agents and steps are scored for the model and for every baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from twm_core.assembly import Plan, assemble
+from twm_core.baselines import baselines_for
+from twm_core.checkpoint import check_installed, load_model, verify_files
+from twm_core.data.dataset import Dataset, Windows, to_device
+from twm_core.data.loader import evenly_spaced
+from twm_core.devices import choose_device
+from twm_core.errors import UsageError
+from twm_core.manifest import resolve_checkpoint
+from twm_core.metrics import Counts, Displacements, bootstrap_skill
+from twm_core.nn.build import build_dataset, build_world_model
+from twm_core.nn.world_model import WorldModel
+from twm_core.recipe import Layer, option_layer, resolve, to_layer
+from twm_core.registry import Registry
+from twm_core.reporting import Reporter
+
+_BATCH = 32
+
+
+def load_run(
+    path: Path, *, registry: Registry, checkpoint: str = "best", overrides: Mapping[str, Any] | None = None
+) -> tuple[Plan, WorldModel, dict[str, Any]]:
+    """A world model from a run folder or checkpoint, without the training code.
+
+    Args:
+        path: Run folder, checkpoint folder or a file in one.
+        registry: Installed components.
+        checkpoint: `best`, `latest` or `step-N`, where `path` is a run folder.
+        overrides: Options by dotted path, for example `dataset.path`.
+
+    Returns:
+        The plan, the model with its weights on the CPU, and the manifest.
+
+    Raises:
+        CheckpointError: The checkpoint is missing or damaged, or needs a plugin that is not installed.
+    """
+    folder = resolve_checkpoint(path, checkpoint)
+    manifest = verify_files(folder)
+    check_installed(manifest, registry)
+    slots: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for row in manifest["components"]:
+        slots.setdefault(row["kind"], []).append((row["chosen_as"], row["config"]))
+    layers = [Layer(str(folder), to_layer(slots, manifest["training"]))]
+    layers += [option_layer(k, v, f"option --set {k}") for k, v in (overrides or {}).items()]
+    plan = assemble(resolve(layers), registry)
+    model = build_world_model(plan, seed=0)
+    load_model(folder, plan, model, manifest)
+    return plan, model.eval(), manifest
+
+
+def evaluate(
+    run: Path,
+    *,
+    registry: Registry,
+    split: str = "test",
+    samples: int = 6,
+    windows: int | None = None,
+    seed: int = 0,
+    checkpoint: str = "best",
+    overrides: Mapping[str, Any] | None = None,
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Score a checkpoint.
+
+    Args:
+        run: Run folder, checkpoint folder or a file in one.
+        registry: Installed components.
+        split: `train`, `val` or `test`.
+        samples: `S`, futures for each window.
+        windows: Most windows to score, evenly spaced; all by default.
+        seed: Seed of the futures.
+        checkpoint: Which checkpoint of a run folder.
+        overrides: Options by dotted path, such as `dataset.path`.
+        reporter: Hears about progress.
+
+    Returns:
+        One JSON-able object: `model` and `baselines` (by name), each with `ade`, `fde`, `minade`, `minfde` (metres), `by_horizon` and
+        `existence_f1`; `existence_f1` of the model, `skill` (1 - ADE / ADE of constant velocity) with its 95 % interval, counts,
+        protocol, and what was evaluated.
+    """
+    if samples < 1:
+        raise UsageError(f"samples = {samples}: at least one future is needed", "use --samples 1 or more")
+    reporter = reporter or Reporter()
+    plan, model, manifest = load_run(run, registry=registry, checkpoint=checkpoint, overrides=overrides)
+    if not plan.output.has("agents.state"):
+        raise UsageError(f"the model decodes {plan.output}; evaluation of traffic needs 'agents.state'", "train with --decoder agents")
+    if not plan.seen.horizon:
+        raise UsageError("the dataset's windows have no predicted steps", "set dataset.predicted_seconds above 0")
+    dataset = build_dataset(plan)
+    if "dataset_sha256" in manifest and dataset.fingerprint() != manifest["dataset_sha256"]:
+        reporter.note("the data differs from what the model was trained with (other files, options or windows)")
+    device = choose_device(plan.training.device)
+    chosen = dataset.windows(split)
+    indices = evenly_spaced(chosen, windows)
+    result = score(model.to(device), chosen, indices, samples=samples, seed=seed, device=device, reporter=reporter)
+    report = {f"left out: {k}": v for k, v in chosen.report().items() if k not in ("windows", "agents", "scenarios") and v}
+    return {
+        **result,
+        "split": split,
+        "samples": samples,
+        "seed": seed,
+        "protocol": plan.seen.protocol,
+        "dataset": plan.one("dataset").name,
+        "checkpoint": str(resolve_checkpoint(run, checkpoint)),
+        "step": manifest["step"],
+        "report": report,
+    }
+
+
+def score(
+    model: WorldModel,
+    windows: Windows,
+    indices: Sequence[int],
+    *,
+    samples: int,
+    seed: int,
+    device: torch.device | str = "cpu",
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Score a world model and the baselines on some windows; see `evaluate` for the result."""
+    seen = model.seen
+    now, steps = seen.context - 1, seen.horizon
+    state = seen.get("agents.state")
+    xy = [state.index("x"), state.index("y")]
+    generator = torch.Generator(device=device).manual_seed(seed)
+    baselines = baselines_for(seen)
+    ours, theirs = Displacements(), {n: Displacements() for n in baselines}
+    existence, always = Counts(), Counts()
+    clusters: list[np.ndarray[Any, np.dtype[np.int64]]] = []
+    for at in range(0, len(indices), _BATCH):
+        batch = to_device(windows.batch(indices[at : at + _BATCH]), device)
+        truth = batch["agents.state"][:, now + 1 :, :, xy]
+        here, scored = batch["agents.exists"][:, now + 1 :], batch["agents.scored"]
+        actions = batch["action"][:, now:-1] if "action" in batch else None
+        decoded = model.forecast(batch, samples=samples, actions=actions, generator=generator)
+        ours.add(decoded["agents.state"].mean[..., :2], truth, here, scored)
+        for name, baseline in baselines.items():
+            theirs[name].add(baseline(batch, seen, now, steps), truth, here, scored)
+        counted = scored[:, None].expand_as(here)
+        always.add(torch.ones_like(here), here, counted)
+        if "agents.exists" in decoded:
+            existence.add(decoded["agents.exists"].mean.mean(dim=1) > 0.5, here, counted)
+        vehicle = batch["scenario"][:, None] * 1_000_000 + batch["agents.track"]
+        clusters.append(vehicle[scored].cpu().numpy())
+        if reporter is not None:
+            reporter.progress(min(at + _BATCH, len(indices)), len(indices), {})
+    if reporter is not None:
+        reporter.finish()
+    cluster = np.concatenate(clusters)
+    cv = theirs["constant_velocity"]
+    mine, base = ours.per_agent("ade"), cv.per_agent("ade")
+    # Baselines have one future: their minADE is their ADE. They say that whoever is there stays.
+    f1 = existence.f1 if existence != Counts() else always.f1
+    return {
+        "model": {**ours.summary(seen.dt), "existence_f1": f1},
+        "baselines": {n: {**d.summary(seen.dt), "existence_f1": always.f1} for n, d in theirs.items()},
+        "existence_f1": f1,
+        "skill": _skill(mine, base),
+        "skill_minade": _skill(ours.per_agent("minade"), cv.per_agent("minade")),
+        "intervals": {
+            "level": 0.95,
+            "unit": "vehicle",
+            "resampled": int(len(np.unique(cluster))),
+            "skill": bootstrap_skill(mine, base, cluster, seed=seed),
+            "skill_minade": bootstrap_skill(ours.per_agent("minade"), cv.per_agent("minade"), cluster, seed=seed),
+        },
+        "windows": len(indices),
+        "agents": int(len(mine)),
+    }
+
+
+def _skill(model: np.ndarray[Any, np.dtype[np.float64]], baseline: np.ndarray[Any, np.dtype[np.float64]]) -> float:
+    return float(1 - np.nanmean(model) / np.nanmean(baseline))
+
+
+def dataset_report(dataset: Dataset, split: str) -> str:
+    """One line on a split's windows, for people."""
+    return f"{split}: " + ", ".join(f"{v} {k}" for k, v in dataset.windows(split).report().items() if v)

@@ -1,0 +1,28 @@
+"""Kind `encoder`: turns what is seen at one step into a scene token, agent tokens, or both."""
+
+from __future__ import annotations
+
+from twm_core.config import ComponentConfig
+from twm_core.kinds.base import Kind
+from twm_core.specs import EmbeddingSpec, ObservationSpec
+
+
+class EncoderConfig(ComponentConfig):
+    """Base of all encoder configs."""
+
+    def embedding(self, seen: ObservationSpec) -> EmbeddingSpec:
+        """Widths of the tokens that this encoder makes of `seen`.
+
+        Raises:
+            Mismatch: A key or feature that it needs is not there.
+        """
+        raise NotImplementedError
+
+
+KIND = Kind(
+    name="encoder",
+    summary="Turns what is seen at one step into a scene token, one token per agent, or both.",
+    config=EncoderConfig,
+    interface="twm_core.nn.interfaces:Encoder",
+    several=True,
+)

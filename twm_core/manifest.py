@@ -1,0 +1,151 @@
+"""The manifest of a checkpoint, and how a run folder is laid out. Torch-free: `twm inspect` and assembly checks read it.
+
+    RUN/recipe.toml                               resolved recipe
+    RUN/metrics.jsonl, RUN/tensorboard/           curves
+    RUN/checkpoints/step-N/model.safetensors      the weights to use (the moving average where there is one)
+    RUN/checkpoints/step-N/trainer.safetensors    optimiser, generators and, beside a moving average, the raw weights
+    RUN/checkpoints/step-N/manifest.json          this manifest; without the hashes it is also in the header of model.safetensors
+    RUN/checkpoints/latest, RUN/checkpoints/best  names of checkpoints
+
+The manifest names every component with distribution, version, entry point, config, parameter-layout version and the sha256 of the names,
+shapes and dtypes of its tensors; the specs; step, seed, data hash; and the sha256 of both files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from twm_core.errors import CheckpointError
+
+SCHEMA = 1
+MODEL, TRAINER, MANIFEST = "model.safetensors", "trainer.safetensors", "manifest.json"
+HEADER_KEY = "twm"
+_MOST_HEADER = 100_000_000
+
+
+class RunFolder:
+    """Paths inside a run folder, and its checkpoints.
+
+    Args:
+        path: The folder; it need not exist.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.recipe = self.path / "recipe.toml"
+        self.metrics = self.path / "metrics.jsonl"
+        self.tensorboard = self.path / "tensorboard"
+        self.checkpoints = self.path / "checkpoints"
+
+    def names(self) -> list[str]:
+        """Names of all complete checkpoints, oldest first."""
+        if not self.checkpoints.is_dir():
+            return []
+        found = [p.name for p in self.checkpoints.iterdir() if p.name.startswith("step-") and (p / MANIFEST).is_file()]
+        return sorted(found, key=lambda n: int(n.removeprefix("step-")))
+
+    def pointed(self, pointer: str) -> str | None:
+        """The checkpoint that `latest` or `best` names; None where the pointer or its target is missing."""
+        try:
+            name = (self.checkpoints / pointer).read_text(encoding="utf-8").strip()
+        except OSError:
+            return None
+        return name if name in self.names() else None
+
+    def find(self, which: str) -> Path:
+        """The folder of a checkpoint: `latest`, `best` (or the latest where none is best yet), or `step-N`.
+
+        Raises:
+            CheckpointError: There is no such checkpoint.
+        """
+        names = self.names()
+        if not self.path.is_dir():
+            raise CheckpointError(f"there is no run folder {self.path}", "give the folder that twm train --run wrote")
+        if not names:
+            raise CheckpointError(f"run folder {self.path} has no complete checkpoint", "train first, or give another folder")
+        if which in names:
+            return self.checkpoints / which
+        if which in ("latest", "best"):
+            return self.checkpoints / (self.pointed(which) or self.pointed("latest") or names[-1])
+        raise CheckpointError(f"run folder {self.path} has no checkpoint {which!r}", f"it has {', '.join(names)}, latest and best")
+
+
+def resolve_checkpoint(path: Path | str, which: str = "best") -> Path:
+    """The checkpoint folder behind `path`, which is a run folder, a checkpoint folder, or a file inside one.
+
+    Raises:
+        CheckpointError: There is none.
+    """
+    path = Path(path)
+    if path.is_file():
+        path = path.parent
+    if (path / MANIFEST).is_file() or (path / MODEL).is_file():
+        return path
+    return RunFolder(path).find(which)
+
+
+def read_manifest(path: Path | str, which: str = "best") -> dict[str, Any]:
+    """The manifest of a checkpoint, from manifest.json, or from the header of model.safetensors if it is alone.
+
+    Raises:
+        CheckpointError: There is none, or it is damaged.
+    """
+    folder = resolve_checkpoint(path, which)
+    file = folder / MANIFEST
+    if not file.is_file():
+        header, _ = read_header(folder / MODEL)
+        text, file = header.get("__metadata__", {}).get(HEADER_KEY), folder / MODEL
+        if text is None:
+            raise CheckpointError(f"{file} was not written by twm: its header has no manifest", "give a checkpoint of twm")
+    else:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    try:
+        manifest = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"the manifest in {file} is damaged: {error}", "use another checkpoint of the run") from error
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+        given = manifest.get("schema") if isinstance(manifest, dict) else manifest
+        raise CheckpointError(f"the manifest in {file} has schema {given!r}; this twm reads {SCHEMA}", "use a matching version of twm")
+    return manifest
+
+
+def read_header(file: Path) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file (tensor name to dtype, shape, data_offsets; `__metadata__`) and the offset of the data.
+
+    Raises:
+        CheckpointError: The file is missing, truncated or not a safetensors file.
+    """
+    try:
+        size = file.stat().st_size
+        with open(file, "rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            if length > min(size - 8, _MOST_HEADER):
+                raise ValueError(f"header of {length} bytes in a file of {size}")
+            header = json.loads(stream.read(length))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"there is no file {file}", "use another checkpoint of the run") from error
+    except (OSError, struct.error, ValueError) as error:
+        raise CheckpointError(f"{file} is truncated or not a safetensors file: {error}", "use another checkpoint of the run") from error
+    end = max((t["data_offsets"][1] for k, t in header.items() if k != "__metadata__"), default=0)
+    if size != 8 + length + end:
+        raise CheckpointError(
+            f"{file} is truncated or has been changed: {size} bytes, {8 + length + end} expected", "use another checkpoint of the run"
+        )
+    return header, 8 + length
+
+
+def layout_hash(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> str:
+    """sha256 of the names, dtypes and shapes of tensors, in the order of their names."""
+    lines = [f"{name} {dtype} {list(shape)}" for name, (dtype, shape) in sorted(tensors.items())]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def file_hash(file: Path) -> str:
+    """sha256 of a file's bytes."""
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

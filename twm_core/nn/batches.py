@@ -1,0 +1,53 @@
+"""Cutting and anchoring batches in time, by the axes that their spec names."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from twm_core.data.dataset import Batch
+from twm_core.nn.interfaces import Anchor
+from twm_core.specs import ObservationSpec
+
+
+def slice_time(batch: Batch, seen: ObservationSpec, start: int, stop: int) -> Batch:
+    """The steps `start .. stop - 1` of every key with a time axis; keys without one, and target keys, are treated alike.
+
+    Targets without a time axis may know the future; they are left out, so that nothing that reads the result can use them.
+    """
+    cut: Batch = {}
+    for spec in seen.keys:
+        if spec.role == "target" or spec.key not in batch:
+            continue
+        cut[spec.key] = batch[spec.key][:, start:stop] if " T" in f" {spec.axes}" else batch[spec.key]
+    if "action" in batch:
+        cut["action"] = batch["action"][:, start:stop]
+    return cut
+
+
+def previous_anchor(batch: Batch) -> Anchor | None:
+    """For each step the situation one step before it, leading axes `[B,T]`; None for batches without agents.
+
+    Nothing precedes the first step: its anchor says that nobody exists.
+    """
+    if "agents.state" not in batch:
+        return None
+    state, exists = batch["agents.state"], batch["agents.exists"]
+    return Anchor(
+        state=torch.cat([state[:, :1], state[:, :-1]], dim=1),
+        exists=torch.cat([torch.zeros_like(exists[:, :1]), exists[:, :-1]], dim=1),
+        dt=batch["dt"][:, None],
+    )
+
+
+def anchor_at(batch: Batch, step: int) -> Anchor | None:
+    """The situation at `step`, leading axis `[B]`, from which a rollout starts."""
+    if "agents.state" not in batch:
+        return None
+    return Anchor(state=batch["agents.state"][:, step], exists=batch["agents.exists"][:, step], dt=batch["dt"])
+
+
+def seen_before(exists: Tensor) -> Tensor:
+    """Whether an agent has existed at some step before this one. Bool `[B,T,A]` to bool `[B,T,A]`."""
+    seen = exists.long().cummax(dim=1).values.bool()
+    return torch.cat([torch.zeros_like(seen[:, :1]), seen[:, :-1]], dim=1)

@@ -1,0 +1,207 @@
+"""The world model: encoders, dynamics, decoders and losses joined into one module.
+
+    embed     batch -> tokens                             observe   tokens -> posterior and prior states of every step
+    outputs   beliefs and decoded branches for losses     loss      sum of weight x term
+    imagine   states -> futures                           forecast  observe the first steps, imagine the rest, decode it
+
+`forecast` cuts the batch after the observed steps before anything reads it: what comes later cannot reach the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from twm_core.data.dataset import Batch
+from twm_core.kinds.loss import Branch
+from twm_core.nn.batches import anchor_at, previous_anchor, slice_time
+from twm_core.nn.distributions import Distribution
+from twm_core.nn.interfaces import (
+    Anchor,
+    Belief,
+    Decoder,
+    Dynamics,
+    Embedding,
+    Encoder,
+    Features,
+    Loss,
+    Outputs,
+    Policy,
+    Rollout,
+    Statistical,
+    Trace,
+)
+from twm_core.nn.state import State, at_time
+from twm_core.specs import ActionSpec, ObservationSpec
+
+
+@dataclass(frozen=True)
+class LossTerm:
+    """A loss with its weight and what it reads: decoded branches, and samples of a training rollout (0 for none)."""
+
+    weight: float
+    loss: Loss
+    branches: frozenset[Branch]
+    samples: int
+
+
+class WorldModel(nn.Module):
+    """A world model.
+
+    Args:
+        encoders: Encoders by name; their tokens are concatenated in this order.
+        dynamics: The dynamics.
+        decoders: Decoders by name; no two return the same key.
+        losses: Losses by name.
+        seen: Spec of the batches.
+        action: Spec of the actions, None where there are none.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoders: Mapping[str, Encoder],
+        dynamics: Dynamics,
+        decoders: Mapping[str, Decoder],
+        losses: Mapping[str, LossTerm],
+        seen: ObservationSpec,
+        action: ActionSpec | None,
+    ) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleDict(dict(encoders))
+        self.dynamics = dynamics
+        self.decoders = nn.ModuleDict(dict(decoders))
+        self.losses = nn.ModuleDict({k: t.loss for k, t in losses.items()})
+        self.terms = dict(losses)
+        self.seen = seen
+        self.action = action
+
+    # Observing ---------------------------------------------------------------------------------------------------
+
+    def embed(self, batch: Batch) -> Embedding:
+        """Tokens of every step, those of several encoders concatenated on their width."""
+        tokens = [encoder(batch) for encoder in self.encoders.values()]
+        scene = [t.scene for t in tokens if t.scene is not None]
+        agents = [t.agents for t in tokens if t.agents is not None]
+        return Embedding(torch.cat(scene, dim=-1) if scene else None, torch.cat(agents, dim=-1) if agents else None)
+
+    def observe(self, batch: Batch, *, state: State | None = None, generator: torch.Generator | None = None) -> Trace:
+        """Posterior and prior of every step of the batch."""
+        return self.dynamics.observe(
+            self.embed(batch), batch.get("action"), batch["is_first"], batch.get("agents.exists"), state=state, generator=generator
+        )
+
+    def decode(self, features: Features, anchor: Anchor | None) -> dict[str, Distribution]:
+        """Distributions of all decoders, one step ahead of the anchor."""
+        return {k: d for decoder in self.decoders.values() for k, d in decoder(features, anchor).items()}
+
+    def decode_rollout(self, features: Features, anchor: Anchor | None) -> dict[str, Distribution]:
+        """Distributions of all decoders over consecutive steps `[B,S,H]` that start from one anchor `[B]`."""
+        return {k: d for m in self.decoders.values() for k, d in cast(Decoder, m).rollout(features, anchor).items()}
+
+    def belief(self, state: State) -> Belief:
+        """A state with its features and distribution."""
+        return Belief(state, self.dynamics.features(state), self.dynamics.distribution(state))
+
+    # Learning ----------------------------------------------------------------------------------------------------
+
+    def outputs(self, batch: Batch, *, generator: torch.Generator | None = None) -> Outputs:
+        """Beliefs and the decoded branches that the losses ask for."""
+        wanted = frozenset(b for term in self.terms.values() for b in term.branches)
+        trace = self.observe(batch, generator=generator)
+        posterior, prior = self.belief(trace.posterior), self.belief(trace.prior)
+        anchor = previous_anchor(batch)
+        reconstruction = self.decode(posterior.features, anchor) if "reconstruction" in wanted else {}
+        prediction = self.decode(prior.features, anchor) if "prediction" in wanted else {}
+        rollout = None
+        if "rollout" in wanted and self.seen.horizon:
+            samples = max(t.samples for t in self.terms.values())
+            start = self.seen.context
+            actions = batch["action"][:, start - 1 : -1] if "action" in batch else None
+            decoded = self._roll(trace.posterior, start, batch, self.seen.horizon, actions, samples, generator)
+            rollout = Rollout(start, decoded)
+        return Outputs(posterior, prior, reconstruction, prediction, rollout)
+
+    def loss(self, batch: Batch, *, generator: torch.Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum of all terms, and the unweighted terms as `loss.term`."""
+        outputs = self.outputs(batch, generator=generator)
+        total, terms = torch.zeros((), device=batch["is_first"].device), {}
+        for name, term in self.terms.items():
+            for key, value in term.loss(outputs, batch).items():
+                total = total + term.weight * value
+                terms[f"{name}.{key}"] = value
+        return total, terms
+
+    def forward(self, batch: Batch, generator: torch.Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Same as `loss`: what a training step calls."""
+        return self.loss(batch, generator=generator)
+
+    @torch.no_grad()
+    def collect_statistics(self, batch: Batch) -> None:
+        """Show a training batch to every normaliser; called before the first step only."""
+        for module in [*self.encoders.values(), self.dynamics, *self.decoders.values()]:
+            cast(Statistical, module).collect_statistics(batch)
+
+    # Imagining ---------------------------------------------------------------------------------------------------
+
+    def imagine(
+        self,
+        state: State,
+        steps: int,
+        actions: Tensor | Policy | None = None,
+        *,
+        exists: Tensor | None = None,
+        samples: int = 1,
+        generator: torch.Generator | None = None,
+    ) -> State:
+        """Futures `[B,S,H,...]` of states `[B,...]`; see `Dynamics.imagine`."""
+        return self.dynamics.imagine(state, steps, actions, exists=exists, samples=samples, generator=generator)
+
+    def _roll(
+        self,
+        posterior: State,
+        start: int,
+        batch: Batch,
+        steps: int,
+        actions: Tensor | Policy | None,
+        samples: int,
+        generator: torch.Generator | None,
+    ) -> dict[str, Distribution]:
+        anchor = anchor_at(batch, start - 1)
+        exists = None if anchor is None else anchor.exists
+        state = self.imagine(at_time(posterior, start - 1), steps, actions, exists=exists, samples=samples, generator=generator)
+        return self.decode_rollout(self.dynamics.features(state), anchor)
+
+    @torch.no_grad()
+    def forecast(
+        self,
+        batch: Batch,
+        *,
+        context: int | None = None,
+        steps: int | None = None,
+        samples: int = 1,
+        actions: Tensor | Policy | None = None,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Distribution]:
+        """Sampled futures of what follows the first `context` steps.
+
+        Args:
+            batch: Only its first `context` steps are read.
+            context: Observed steps; the protocol's by default.
+            steps: `H`, predicted steps; the protocol's by default.
+            samples: `S` futures.
+            actions: For models with actions: those from the last observed step on, `[B,H,...]`, or a policy.
+            generator: Source of the samples.
+
+        Returns:
+            A distribution for each decoded key, leading axes `[B,S,H]`.
+        """
+        context = self.seen.context if context is None else context
+        steps = self.seen.horizon if steps is None else steps
+        observed = slice_time(batch, self.seen, 0, context)
+        trace = self.observe(observed, generator=generator)
+        return self._roll(trace.posterior, context, observed, steps, actions, samples, generator)

@@ -1,0 +1,72 @@
+"""AdamW with a warm-up and cosine, and a moving average of the weights.
+
+lr(k) = lr * min((k + 1) / warmup, end + (1 - end) * (1 + cos(pi * progress)) / 2), a pure function of the step, so that resuming needs
+no scheduler state. Loshchilov & Hutter, "Decoupled weight decay regularization", 2019.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from twm_core.training_config import TrainingConfig
+
+
+def learning_rate(config: TrainingConfig, step: int) -> float:
+    """The learning rate of step `step`, counted from 0."""
+    ramp = (step + 1) / config.warmup if config.warmup else 1.0
+    progress = min(max(step - config.warmup, 0) / max(config.steps - config.warmup, 1), 1.0)
+    cosine = config.lr_end + (1 - config.lr_end) * 0.5 * (1 + math.cos(math.pi * progress))
+    return config.lr * min(ramp, cosine)
+
+
+def make_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
+    """AdamW; weight decay on matrices and kernels only, never on biases, scales and embeddings of one axis."""
+    matrices = [p for p in model.parameters() if p.dim() >= 2]
+    others = [p for p in model.parameters() if p.dim() < 2]
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.lr, fused=True)
+
+
+def optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's state as `optimiser.<parameter>.<entry>`."""
+    names = {p: n for n, p in model.named_parameters()}
+    return {
+        f"optimiser.{names[p]}.{entry}": value
+        for p, state in optimiser.state.items()
+        for entry, value in state.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def load_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put back what `optimiser_tensors` gave. Parameters that never had a gradient have no state."""
+    for name, parameter in model.named_parameters():
+        prefix = f"optimiser.{name}."
+        own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        if own:
+            # The step counter of fused AdamW lives on the parameter's device like the moments.
+            optimiser.state[parameter] = {k: v.to(parameter.device) for k, v in own.items()}
+
+
+class MovingAverage:
+    """Exponential moving average of parameters: average += (1 - decay_k) (value - average), decay_k = min(decay, (1 + k) / (10 + k)).
+
+    Args:
+        model: Whose parameters to follow.
+        decay: Decay per step.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.values = {n: p.detach().clone() for n, p in model.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Follow the parameters after step `step`, counted from 1."""
+        rate = 1 - min(self.decay, (1 + step) / (10 + step))
+        for name, parameter in model.named_parameters():
+            self.values[name].lerp_(parameter.detach(), rate)

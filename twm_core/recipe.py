@@ -1,0 +1,210 @@
+"""A recipe: the chosen components and their options, resolved from layers, with the origin of every value.
+
+Layers are nested mappings, lowest first: defaults < preset < files < options in order. In a layer, a slot of one component is
+
+    [dynamics]                      [training]
+    component = "rssm-cat"          steps = 500
+    hidden = 256
+
+and a slot of several names them in `components` and has one table for each:
+
+    [loss]
+    components = ["huber", "kl"]
+    [loss.kl]
+    free_nats = 1.0
+
+The dotted path of a value (`dynamics.hidden`, `loss.kl.free_nats`) is the same in files, in `--set` and as a command-line flag.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from twm_core.errors import UsageError
+from twm_core.kinds import KINDS
+
+TRAINING = "training"
+DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One source of values: its name for messages (`default`, a file name, `option --dynamics.hidden`) and its nested values."""
+
+    origin: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A chosen component by name (possibly `distribution:name`) and the options set for it."""
+
+    component: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Chosen components of every slot, the training options, and where each value came from (dotted path to origin)."""
+
+    slots: dict[str, tuple[Part, ...]]
+    training: dict[str, Any]
+    origins: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+    def origin(self, path: str) -> str:
+        """Where the value at `path` came from."""
+        return self.origins.get(path, DEFAULT)
+
+
+def default_layer() -> Layer:
+    """What `twm train` uses where nobody says otherwise."""
+    text = resources.files("twm_core").joinpath("presets/default.toml").read_text(encoding="utf-8")
+    return Layer(DEFAULT, tomllib.loads(text))
+
+
+def file_layer(path: str | Path) -> Layer:
+    """A recipe file (TOML) as a layer.
+
+    Raises:
+        UsageError: The file is not there or is not TOML.
+    """
+    try:
+        with open(path, "rb") as stream:
+            return Layer(str(path), tomllib.load(stream))
+    except OSError as error:
+        raise UsageError(f"cannot read recipe file {path}: {error.strerror}", "check the path given with -c") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"recipe file {path} is not TOML: {error}", "see the recipe format in the docs") from error
+
+
+def option_layer(path: str, value: Any, origin: str) -> Layer:
+    """A single value at a dotted path as a layer."""
+    nested: Any = value
+    for word in reversed(path.split(".")):
+        nested = {word: nested}
+    return Layer(origin, nested)
+
+
+def resolve(layers: Sequence[Layer]) -> Recipe:
+    """Merge layers, lowest first.
+
+    Choosing another component for a slot drops the options that lower layers set for the former one (a note says which, unless they
+    were defaults). An option for a component that is not chosen is an error unless it is a default.
+
+    Raises:
+        UsageError: An unknown table, a value of the wrong shape, a slot left empty, or options for a component that is not chosen.
+    """
+    chosen: dict[str, list[str]] = {}
+    options: dict[tuple[str, str], dict[str, tuple[Any, str]]] = {}
+    training: dict[str, tuple[Any, str]] = {}
+    origins: dict[str, str] = {}
+    notes: list[str] = []
+    for layer in layers:
+        for slot, table in layer.values.items():
+            if slot != TRAINING and slot not in KINDS:
+                raise UsageError(f"{layer.origin}: unknown table {slot!r}", f"tables are {', '.join([*KINDS, TRAINING])}")
+            if not isinstance(table, Mapping):
+                raise UsageError(f"{layer.origin}: {slot} must be a table, got {table!r}", "see the recipe format in the docs")
+            if slot == TRAINING:
+                training.update({k: (v, layer.origin) for k, v in table.items()})
+            elif KINDS[slot].several:
+                _merge_several(layer.origin, slot, table, chosen, options, origins)
+            else:
+                _merge_one(layer.origin, slot, table, chosen, options, origins, notes)
+    slots: dict[str, tuple[Part, ...]] = {}
+    for slot, kind in KINDS.items():
+        names = chosen.get(slot, [])
+        if not names:
+            raise UsageError(f"the recipe names no {slot}", f"choose one with --{slot}")
+        slots[slot] = tuple(Part(n, {k: v for k, (v, _) in options.get((slot, n), {}).items()}) for n in names)
+        for name in names:
+            prefix = f"{slot}.{name}." if kind.several else f"{slot}."
+            origins.update({prefix + k: o for k, (_, o) in options.get((slot, name), {}).items()})
+    for (slot, name), values in options.items():
+        for key, (_, origin) in values.items():
+            if name not in chosen[slot] and origin != DEFAULT:
+                raise UsageError(
+                    f"{origin} sets {slot}.{name}.{key}, but {name!r} is not a chosen {slot} ({', '.join(chosen[slot])})",
+                    f"add --{slot} {name}, or remove the option",
+                )
+    origins.update({f"{TRAINING}.{k}": o for k, (_, o) in training.items()})
+    return Recipe(slots, {k: v for k, (v, _) in training.items()}, origins, tuple(notes))
+
+
+def _merge_several(
+    origin: str,
+    slot: str,
+    table: Mapping[str, Any],
+    chosen: dict[str, list[str]],
+    options: dict[tuple[str, str], dict[str, tuple[Any, str]]],
+    origins: dict[str, str],
+) -> None:
+    for key, value in table.items():
+        if key == "components":
+            if not (isinstance(value, list) and value and all(isinstance(v, str) for v in value)):
+                raise UsageError(f"{origin}: {slot}.components must be a list of names, got {value!r}", f'write components = ["{slot}-name"]')
+            if len(set(value)) != len(value):
+                raise UsageError(f"{origin}: {slot}.components names a component twice: {value!r}", "name each once")
+            chosen[slot] = list(value)
+            origins[f"{slot}.components"] = origin
+        elif isinstance(value, Mapping):
+            options.setdefault((slot, key), {}).update({k: (v, origin) for k, v in value.items()})
+            chosen.setdefault(slot, [])
+        else:
+            raise UsageError(
+                f"{origin}: {slot}.{key} = {value!r}: options of a {slot} carry its name, because a recipe may have several",
+                f"write {slot}.NAME.{key}",
+            )
+
+
+def _merge_one(
+    origin: str,
+    slot: str,
+    table: Mapping[str, Any],
+    chosen: dict[str, list[str]],
+    options: dict[tuple[str, str], dict[str, tuple[Any, str]]],
+    origins: dict[str, str],
+    notes: list[str],
+) -> None:
+    if "component" in table:
+        name = table["component"]
+        if not isinstance(name, str):
+            raise UsageError(f"{origin}: {slot}.component must be a name, got {name!r}", f'write component = "{slot}-name"')
+        before = chosen.get(slot, [])
+        if before and before != [name]:
+            lost = [f"{k} ({o})" for k, (_, o) in options.pop((slot, before[0]), {}).items() if o != DEFAULT]
+            if lost:
+                notes.append(f"{origin} chose {slot} {name!r} instead of {before[0]!r}; dropped its options {', '.join(lost)}")
+        chosen[slot] = [name]
+        origins[f"{slot}.component"] = origin
+    rest = {k: (v, origin) for k, v in table.items() if k != "component"}
+    if rest and not chosen.get(slot):
+        raise UsageError(f"{origin}: options for {slot} before one is chosen", f"add component = to the table {slot}")
+    if rest:
+        options.setdefault((slot, chosen[slot][0]), {}).update(rest)
+
+
+def to_layer(slots: Mapping[str, Sequence[tuple[str, Mapping[str, Any]]]], training: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values of a resolved recipe, ready to be written as TOML or used as a layer. None values are left out."""
+    tables: dict[str, Any] = {}
+    for slot, parts in slots.items():
+        clean = [(n, {k: v for k, v in o.items() if v is not None}) for n, o in parts]
+        if KINDS[slot].several:
+            tables[slot] = {"components": [n for n, _ in clean], **dict(clean)}
+        else:
+            tables[slot] = {"component": clean[0][0], **clean[0][1]}
+    tables[TRAINING] = {k: v for k, v in training.items() if v is not None}
+    return tables
+
+
+def to_toml(layer: Mapping[str, Any]) -> str:
+    """A recipe's nested values as TOML text."""
+    return tomli_w.dumps(layer)

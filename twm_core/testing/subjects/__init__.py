@@ -1,0 +1,30 @@
+"""Subjects: small instances of a component, one for each situation that its config does not refuse, with what they are fed."""
+
+from __future__ import annotations
+
+from twm_core.testing.subjects.base import ModuleSubject, Situation, Subject
+from twm_core.testing.subjects.dataset import DatasetSubject
+from twm_core.testing.subjects.decoder import DecoderSubject
+from twm_core.testing.subjects.dynamics import DynamicsSubject
+from twm_core.testing.subjects.encoder import EncoderSubject
+from twm_core.testing.subjects.loss import LossSubject
+
+SUBJECTS: dict[str, type[Subject]] = {
+    "dataset": DatasetSubject,
+    "encoder": EncoderSubject,
+    "dynamics": DynamicsSubject,
+    "decoder": DecoderSubject,
+    "loss": LossSubject,
+}
+
+__all__ = [
+    "SUBJECTS",
+    "DatasetSubject",
+    "DecoderSubject",
+    "DynamicsSubject",
+    "EncoderSubject",
+    "LossSubject",
+    "ModuleSubject",
+    "Situation",
+    "Subject",
+]

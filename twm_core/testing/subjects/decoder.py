@@ -1,0 +1,116 @@
+"""Decoders: fed with scene features, agent features or both, anchored at the situation one step before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from twm_core.nn.distributions import Distribution
+from twm_core.nn.interfaces import Anchor, Features
+from twm_core.specs import DecoderGiven, LatentSpec, ObservationSpec
+from twm_core.testing.batches import AGENTS, BATCH, EXISTS, STEPS, Fed, observation_specs, synthetic
+from twm_core.testing.readings import Reading, Readings
+from twm_core.testing.subjects.base import ModuleSubject, Situation
+
+LATENTS = {
+    "scene features": LatentSpec(layout="scene", width=12),
+    "agent features": LatentSpec(layout="agents", width=10),
+    "scene and agent features": LatentSpec(layout="both", width=10, scene_width=12),
+}
+SAMPLES = 2
+
+
+def _ask(latent: LatentSpec, seen: ObservationSpec, config: Any) -> DecoderGiven:
+    return DecoderGiven(latent=latent, seen=seen, output=config.output(latent, seen))
+
+
+class DecoderSubject(ModuleSubject):
+    """A decoder that reads one latent spec, for a dataset with one observation spec."""
+
+    given: DecoderGiven
+
+    @staticmethod
+    def situations() -> Iterator[Situation]:
+        for kind, seen in observation_specs().items():
+            for name, latent in LATENTS.items():
+                if latent.agents is None or seen.has(EXISTS):
+                    yield Situation(f"{name}, {kind}", partial(_ask, latent, seen))
+
+    @cached_property
+    def fed(self) -> Fed:
+        return self.feed()
+
+    def feed(self, *, seed: int = 0, pattern: Any = "ragged") -> Fed:
+        """Features `[B,T,...]` and, under `anchor.*`, the situation one step before each of them."""
+        source = torch.Generator().manual_seed(100 + seed)
+        latent, batch = self.given.latent, synthetic(self.given.seen, seed=seed, pattern=pattern)
+        values: dict[str, Tensor] = {"anchor.dt": batch.values["dt"].reshape(BATCH, 1).expand(BATCH, STEPS).clone()}
+        if latent.scene is not None:
+            values["features.scene"] = torch.randn((BATCH, STEPS, latent.scene), generator=source)
+        if latent.agents is not None:
+            values["features.agents"] = torch.randn((BATCH, STEPS, AGENTS, latent.agents), generator=source)
+        if "agents.state" in batch.values:
+            values["anchor.state"] = batch.values["agents.state"]
+            values[EXISTS] = batch.values[EXISTS]
+        axes = {"features.scene": "BTD", "features.agents": "BTAD", "anchor.dt": "BT", "anchor.state": "BTAF", EXISTS: "BTA"}
+        return Fed(values, axes)
+
+    @staticmethod
+    def split(fed: Fed) -> tuple[Features, Anchor | None]:
+        """An input as the arguments of `forward`."""
+        v = fed.values
+        anchor = Anchor(v["anchor.state"], v[EXISTS], v["anchor.dt"]) if "anchor.state" in v else None
+        return Features(v.get("features.scene"), v.get("features.agents")), anchor
+
+    def decode(self, module: Any, fed: Fed) -> dict[str, Distribution]:
+        """`forward` of an input."""
+        return module(*self.split(fed))
+
+    def roll(self, module: Any, fed: Fed, *, steps: int | None = None) -> dict[str, Distribution]:
+        """`rollout` of the first `steps` steps as one of `S = 2` futures (the second has the features negated), from the first anchor."""
+        features, anchor = self.split(fed)
+        futures = Features(*(None if x is None else torch.stack([x[:, :steps], -x[:, :steps]], dim=1) for x in features))
+        return module.rollout(futures, None if anchor is None else Anchor(*(x[:, 0] for x in anchor)))
+
+    def per_agent(self, key: str) -> bool:
+        """Whether a decoded key has an axis of agents."""
+        return "A" in self.given.seen.get(key).axes if self.given.seen.has(key) else key.startswith("agents.")
+
+    def tell(self, decoded: dict[str, Distribution], name: str, lead: str, exists: Tensor | None) -> Readings:
+        """Mean of every distribution, log-probability of its (fixed) mode, and error of its (fixed) mean shifted by one half."""
+        readings: Readings = {}
+        for key, distribution in decoded.items():
+            axes, mask = (lead + "A", exists) if self.per_agent(key) else (lead, None)
+            mean = distribution.mean
+            readings[f"{name}, mean of {key}"] = Reading(mean, axes, mask)
+            readings[f"{name}, log_prob of {key}"] = Reading(distribution.log_prob(distribution.mode.detach()), axes, mask)
+            readings[f"{name}, error of {key}"] = Reading(distribution.error(mean.detach() + 0.5), axes, mask)
+        return readings
+
+    def read(self, module: Any, fed: Fed, *, seed: int | None = 7) -> Readings:
+        exists = fed.exists
+        start = None if exists is None else exists[:, 0][:, None, None]
+        return {
+            **self.tell(self.decode(module, fed), "forward", "BT", exists),
+            **self.tell(self.roll(module, fed), "rollout", "BSH", start),
+        }
+
+    def value_shape(self, key: str, lead: list[int]) -> list[int]:
+        """Shape of a value of a decoded key with leading axes `lead`."""
+        output = self.given.output.get(key)
+        agents = [AGENTS] if self.per_agent(key) else []
+        if output.features:
+            return [*lead, *agents, len(output.features)]
+        return [*lead, *agents, *(self.given.seen.get(key).shape if self.given.seen.has(key) else ())]
+
+    def expected(self) -> dict[str, list[int]]:
+        leads = {"forward": [BATCH, STEPS], "rollout": [BATCH, SAMPLES, STEPS]}
+        return {f"{n}, mean of {k.key}": self.value_shape(k.key, lead) for n, lead in leads.items() for k in self.given.output.keys}
+
+    def collect(self, module: Any) -> None:
+        with torch.no_grad():
+            module.collect_statistics(dict(synthetic(self.given.seen).values))

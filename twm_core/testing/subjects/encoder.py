@@ -1,0 +1,53 @@
+"""Encoders: fed with batches of traffic (all features, motion only) and of sensors without agents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+
+from twm_core.specs import EncoderGiven, ObservationSpec
+from twm_core.testing.batches import AGENTS, BATCH, STEPS, Fed, observation_specs, synthetic
+from twm_core.testing.readings import Reading, Readings
+from twm_core.testing.subjects.base import ModuleSubject, Situation
+
+
+def _ask(seen: ObservationSpec, config: Any) -> EncoderGiven:
+    return EncoderGiven(seen=seen, embedding=config.embedding(seen))
+
+
+class EncoderSubject(ModuleSubject):
+    """An encoder that sees one observation spec."""
+
+    given: EncoderGiven
+
+    @staticmethod
+    def situations() -> Iterator[Situation]:
+        for title, seen in observation_specs().items():
+            yield Situation(title, partial(_ask, seen))
+
+    @cached_property
+    def fed(self) -> Fed:
+        return self.feed()
+
+    def feed(self, *, seed: int = 0, pattern: Any = "ragged") -> Fed:
+        return synthetic(self.given.seen, seed=seed, pattern=pattern)
+
+    def read(self, module: Any, fed: Fed, *, seed: int | None = 7) -> Readings:
+        embedding = module(dict(fed.values))
+        readings = {}
+        if embedding.scene is not None:
+            readings["scene"] = Reading(embedding.scene, "BT")
+        if embedding.agents is not None:
+            readings["agents"] = Reading(embedding.agents, "BTA", fed.exists)
+        return readings
+
+    def expected(self) -> dict[str, list[int]]:
+        widths = {"scene": ([BATCH, STEPS], self.given.embedding.scene), "agents": ([BATCH, STEPS, AGENTS], self.given.embedding.agents)}
+        return {k: [*lead, width] for k, (lead, width) in widths.items() if width is not None}
+
+    def collect(self, module: Any) -> None:
+        with torch.no_grad():
+            module.collect_statistics(dict(self.fed.values))

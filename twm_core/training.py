@@ -1,0 +1,344 @@
+"""Training, top to bottom: one step is read batch, forward, backward, clip, update.
+
+Notable:
+* the order of windows and the learning rate are pure functions of the step, all randomness comes from generators that are saved, so a
+  resumed run ends with the weights of an uninterrupted one, bit for bit;
+* normalisers see training batches before the first step, and are part of the model;
+* Ctrl-C (or SIGTERM) finishes the step, saves and returns; a kill leaves the last complete checkpoint;
+* observers are told through hooks and cannot change anything.
+
+Built on lightning-fabric for devices and precision. What it does not do: more than one process (yet).
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, cast
+
+import torch
+from lightning.fabric import Fabric
+from tensorboardX import SummaryWriter
+from torch import Tensor
+
+from twm_core import atomic
+from twm_core.assembly import Plan
+from twm_core.checkpoint import TrainerState, load_model, load_trainer, remove_old, save_checkpoint, verify_files
+from twm_core.data.dataset import Dataset, to_device
+from twm_core.data.loader import TrainingBatches, evenly_spaced
+from twm_core.devices import choose_device
+from twm_core.errors import CheckpointError, DataError, TwmError
+from twm_core.evaluation import score
+from twm_core.manifest import RunFolder
+from twm_core.nn.build import build_dataset, build_world_model
+from twm_core.nn.world_model import WorldModel
+from twm_core.optimisation import MovingAverage, learning_rate, load_optimiser, make_optimiser, optimiser_tensors
+from twm_core.recipe import to_toml
+from twm_core.registry import Registry
+from twm_core.reporting import Reporter
+
+_STATISTICS_BATCHES = 16
+_VALIDATION_SEED = 20_011
+
+
+class Trainer:
+    """Everything that changes while training, and how it is saved and restored.
+
+    Args:
+        plan: What to train.
+        dataset: Where batches come from.
+        device: Where to compute.
+    """
+
+    def __init__(self, plan: Plan, dataset: Dataset, device: torch.device) -> None:
+        config = plan.training
+        self.plan, self.config, self.device = plan, config, device
+        self.model: WorldModel = build_world_model(plan, seed=config.seed).to(device)
+        self.optimiser = make_optimiser(self.model, config)
+        self.average = MovingAverage(self.model, config.ema) if config.ema else None
+        self.batches = TrainingBatches(dataset.windows("train"), batch=config.batch, seed=config.seed)
+        self.generator = torch.Generator(device=device).manual_seed(config.seed)
+        self.step = 0
+        self.best: float | None = None
+
+    def collect_statistics(self) -> None:
+        """Show the normalisers some training batches, before the first step."""
+        for k in range(min(_STATISTICS_BATCHES, 1 + len(self.batches.windows) // self.config.batch)):
+            self.model.collect_statistics(to_device(self.batches[k], self.device))
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights to use: the moving average where there is one."""
+        return self.model.state_dict() | (self.average.values if self.average else {})
+
+    def saved(self) -> TrainerState:
+        """What a resumed run needs beside the weights."""
+        tensors = optimiser_tensors(self.model, self.optimiser)
+        tensors["generator.samples"] = self.generator.get_state()
+        tensors["generator.torch"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["generator.cuda"] = torch.cuda.get_rng_state(self.device)
+        if self.average is not None:
+            tensors |= {f"raw.{n}": p for n, p in self.model.named_parameters()}
+        return TrainerState(tensors, {"step": self.step, "best": self.best})
+
+    def restore(self, folder: Path) -> None:
+        """Continue from a checkpoint.
+
+        Raises:
+            CheckpointError: It is damaged or belongs to another recipe.
+        """
+        manifest = verify_files(folder)
+        load_model(folder, self.plan, self.model, manifest)
+        state = load_trainer(folder)
+        tensors = dict(state.tensors)
+        if self.average is not None:
+            parameters = dict(self.model.named_parameters())
+            self.average.values = {n: p.detach().clone() for n, p in parameters.items()}
+            try:
+                with torch.no_grad():
+                    for n, p in parameters.items():
+                        p.copy_(tensors[f"raw.{n}"])
+            except KeyError as error:
+                raise CheckpointError(f"checkpoint {folder} was trained without a moving average", "resume with training.ema = 0") from error
+        load_optimiser(self.model, self.optimiser, tensors)
+        self.generator.set_state(tensors["generator.samples"].cpu())
+        torch.set_rng_state(tensors["generator.torch"].cpu())
+        if self.device.type == "cuda" and "generator.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["generator.cuda"].cpu(), self.device)
+        self.step, self.best = int(state.scalars["step"]), state.scalars["best"]
+
+    @contextmanager
+    def evaluating(self) -> Iterator[WorldModel]:
+        """The model with the weights to use, in evaluation mode."""
+        raw = {n: p.detach().clone() for n, p in self.model.named_parameters()} if self.average else {}
+        self._put(self.average.values if self.average else {})
+        self.model.eval()
+        try:
+            yield self.model
+        finally:
+            self._put(raw)
+            self.model.train()
+
+    @torch.no_grad()
+    def _put(self, values: dict[str, Tensor]) -> None:
+        parameters = dict(self.model.named_parameters())
+        for name, value in values.items():
+            parameters[name].copy_(value)
+
+
+def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, reporter: Reporter | None = None) -> dict[str, Any]:
+    """Train a world model into a run folder.
+
+    Args:
+        plan: The assembled recipe.
+        registry: Its hooks observe the run.
+        run: The run folder; created if need be.
+        resume: Continue from the latest checkpoint in it.
+        reporter: Hears about progress.
+
+    Returns:
+        JSON-able summary: run, step, reason (`completed` or `interrupted`), checkpoint, seconds, metrics.
+
+    Raises:
+        CheckpointError: There is a checkpoint and `resume` is false, or none and it is true, or saving fails.
+        DataError: The dataset cannot be read, or the loss is no longer a finite number.
+    """
+    reporter = reporter or Reporter()
+    folder, config = RunFolder(run), plan.training
+    if folder.names() and not resume:
+        raise CheckpointError(f"run folder {run} already has checkpoints", "continue it with --resume, or choose another --run folder")
+    started = time.monotonic()
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    device = choose_device(config.device)
+    fabric = Fabric(accelerator=device.type, devices=[device.index or 0] if device.type == "cuda" else 1, precision=config.precision)
+    fabric.launch()
+
+    dataset = build_dataset(plan)
+    validation = dataset.windows("val")
+    shown = evenly_spaced(validation, config.validate_windows)
+    trainer = Trainer(plan, dataset, device)
+    for split in ("train", "val"):
+        counts = dataset.windows(split).report()
+        reporter.note(f"{split}: " + ", ".join(f"{v:,} {k}" for k, v in counts.items() if v))
+    torch.manual_seed(config.seed)
+    if resume:
+        trainer.restore(folder.find("latest"))
+        atomic.remove_unfinished(folder.checkpoints)
+        _forget_after(folder.metrics, trainer.step)
+        reporter.note(f"resumed at step {trainer.step}")
+    else:
+        folder.checkpoints.mkdir(parents=True, exist_ok=True)
+        trainer.collect_statistics()
+    atomic.write_text(folder.recipe, to_toml(plan.resolved()))
+    parameters = sum(p.numel() for p in trainer.model.parameters())
+    reporter.note(f"world model with {parameters:,} parameters on {device}")
+    facts = {
+        "parameters": parameters,
+        "seed": config.seed,
+        "training": config.model_dump(mode="json"),
+        "dataset_sha256": dataset.fingerprint(),
+        "plugins": [f"{p.distribution}:{p.name} {p.version}" for p in registry.plugins if p.status == "loaded"],
+    }
+
+    model, optimiser = fabric.setup(trainer.model, trainer.optimiser)
+    model.train()
+    tensorboard = SummaryWriter(str(folder.tensorboard), purge_step=trainer.step + 1)
+    registry.notify("twm_run_started", run=str(run), recipe=plan.resolved())
+    metrics: dict[str, float] = {}
+    saved_at, reason = trainer.step if resume else -1, "completed"
+
+    def save(best: bool) -> None:
+        path = save_checkpoint(
+            folder,
+            plan=plan,
+            model=trainer.weights(),
+            trainer=trainer.saved(),
+            step=trainer.step,
+            facts=facts | {"metrics": metrics},
+            best=best,
+        )
+        remove_old(folder, config.keep)
+        registry.notify("twm_checkpoint_saved", run=str(run), step=trainer.step, path=str(path))
+
+    def log(values: dict[str, float]) -> None:
+        metrics.update(values)
+        with open(folder.metrics, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"step": trainer.step, **values}) + "\n")
+        for name, value in values.items():
+            tensorboard.add_scalar(name.replace(".", "/", 1), value, trainer.step)
+        registry.notify("twm_step_finished", run=str(run), step=trainer.step, metrics=values)
+
+    with _signals() as stop:
+        try:
+            while trainer.step < config.steps:
+                lr = learning_rate(config, trainer.step)
+                for group in optimiser.param_groups:
+                    group["lr"] = lr
+                batch = to_device(trainer.batches[trainer.step], device)
+                total, terms = model(batch, trainer.generator)
+                optimiser.zero_grad(set_to_none=True)
+                fabric.backward(total)
+                norm = fabric.clip_gradients(model, optimiser, max_norm=config.clip, error_if_nonfinite=False) if config.clip else None
+                _check_finite(total, norm, trainer.step, terms)
+                optimiser.step()
+                trainer.step += 1
+                if trainer.average is not None:
+                    trainer.average.update(trainer.model, trainer.step)
+
+                last = trainer.step == config.steps
+                stopping = stop.is_set()
+                if trainer.step % config.log_every == 0 or last:
+                    values = {"train.loss": float(total.detach()), **{f"train.{k}": float(v.detach()) for k, v in terms.items()}, "train.lr": lr}
+                    if norm is not None:
+                        values["train.gradient_norm"] = float(cast(Tensor, norm))
+                    log(values)
+                better = False
+                if trainer.step % config.validate_every == 0 or last:
+                    with trainer.evaluating() as evaluated:
+                        found = validate(evaluated, validation, shown, config.batch, device)
+                    log(found)
+                    value = found.get("val.ade", found["val.loss"])
+                    better = trainer.best is None or value < trainer.best
+                    trainer.best = value if better else trainer.best
+                if trainer.step % config.checkpoint_every == 0 or last or stopping or better:
+                    save(better)
+                    saved_at = trainer.step
+                reporter.progress(trainer.step, config.steps, _headline(metrics))
+                if stopping and not last:
+                    reason = "interrupted"
+                    break
+        finally:
+            reporter.finish()
+            tensorboard.close()
+    if saved_at != trainer.step:
+        save(False)
+    registry.notify("twm_run_finished", run=str(run), step=trainer.step, reason=reason)
+    return {
+        "run": str(run),
+        "step": trainer.step,
+        "reason": reason,
+        "checkpoint": str(folder.find("latest")),
+        "seconds": round(time.monotonic() - started, 1),
+        "metrics": dict(metrics),
+    }
+
+
+@torch.no_grad()
+def validate(model: WorldModel, windows: Any, indices: list[int], batch: int, device: torch.device) -> dict[str, float]:
+    """Losses (`val.*`) and, where agents are decoded, forecast errors (`val.ade`, `val.minade`, ...) on some windows. Deterministic."""
+    generator = torch.Generator(device=device).manual_seed(_VALIDATION_SEED)
+    sums: dict[str, float] = {}
+    for at in range(0, len(indices), batch):
+        part = indices[at : at + batch]
+        total, terms = model.loss(to_device(windows.batch(part), device), generator=generator)
+        for name, value in {"loss": total, **terms}.items():
+            sums[name] = sums.get(name, 0.0) + float(value) * len(part) / len(indices)
+    found = {f"val.{k}": v for k, v in sums.items()}
+    decodes = any(k.key == "agents.state" for k in model.seen.keys) and model.seen.horizon > 0
+    if decodes:
+        result = score(model, windows, indices, samples=6, seed=_VALIDATION_SEED, device=device)
+        for name in ("ade", "fde", "minade", "minfde", "existence_f1"):
+            if result["model"][name] is not None:
+                found[f"val.{name}"] = result["model"][name]
+        found["val.skill"] = result["skill"]
+    return found
+
+
+def _headline(metrics: dict[str, float]) -> dict[str, float]:
+    names = ("train.loss", "val.ade", "val.minade", "val.skill")
+    return {n.removeprefix("train."): metrics[n] for n in names if n in metrics}
+
+
+def _check_finite(total: Tensor, norm: Any, step: int, terms: dict[str, Tensor]) -> None:
+    bad = [k for k, v in terms.items() if not bool(torch.isfinite(v))]
+    if bad or not bool(torch.isfinite(total)):
+        raise DataError(f"step {step + 1}: loss term {', '.join(bad) or 'total'} is not a finite number", "lower training.lr, or check the data")
+    if norm is not None and not bool(torch.isfinite(norm)):
+        raise DataError(f"step {step + 1}: the gradient is not finite, though the loss is", "lower training.lr, or check the losses' plugins")
+
+
+def _forget_after(metrics: Path, step: int) -> None:
+    """Drop the lines of steps that will be done again, and a line that a kill cut short."""
+    if not metrics.exists():
+        return
+    kept = []
+    for line in metrics.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            break  # the writer was killed in the middle of this line; nothing complete follows
+        if row["step"] <= step:
+            kept.append(line + "\n")
+    atomic.write_text(metrics, "".join(kept))
+
+
+@contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """Set an event on the first SIGINT or SIGTERM; a second SIGINT interrupts at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+__all__ = ["Trainer", "TwmError", "train", "validate"]
