@@ -28,7 +28,6 @@ from twm_core.specs import ActionSpec, EmbeddingSpec, LatentSpec, ObservationSpe
 from twm_core.suggest import did_you_mean
 from twm_core.training_config import TrainingConfig
 
-
 T = TypeVar("T")
 
 
@@ -103,7 +102,9 @@ def validate_config(config: type[ComponentConfig], options: dict[str, Any], pref
             field = str(problem["loc"][0]) if problem["loc"] else ""
             path, given = prefix + ".".join(str(x) for x in problem["loc"]), problem.get("input")
             if problem["type"] == "extra_forbidden":
-                lines.append(f"{path} (from {recipe.origin(prefix + field)}): {whose} has no field {field!r}{did_you_mean(field, config.model_fields)}")
+                lines.append(
+                    f"{path} (from {recipe.origin(prefix + field)}): {whose} has no field {field!r}{did_you_mean(field, config.model_fields)}"
+                )
             else:
                 lines.append(f"{path} = {given!r} (from {recipe.origin(prefix + field)}): {problem['msg']}")
         raise UsageError("\n".join(lines), f"fields of {whose}: {', '.join(config.model_fields)}") from error
@@ -151,9 +152,7 @@ def assemble(recipe: Recipe, registry: Registry) -> Plan:
     if not losses:
         raise AssemblyError("no loss fits the recipe", "choose one with --loss")
     parts["loss"] = tuple(losses)
-    return Plan(
-        parts, training, seen, action, tuple(embeddings), embedding, latent, tuple(outputs), output, tuple(notes)
-    )
+    return Plan(parts, training, seen, action, tuple(embeddings), embedding, latent, tuple(outputs), output, tuple(notes))
 
 
 def combine_embeddings(embeddings: Iterable[EmbeddingSpec]) -> EmbeddingSpec:
@@ -208,7 +207,7 @@ def _refuse(
     for other in registry.components(kind):
         try:
             flow(other.load_config()())
-        except Exception:  # noqa: BLE001 - a candidate that fails in any way is simply not offered
+        except Exception:  # noqa: BLE001, S112 - a candidate that fails in any way is simply not offered
             continue
         fitting.append(other.component.name)
     remedies = [r for r in (mismatch.remedy, f"{kind} that fits: {', '.join(sorted(set(fitting)))}" if fitting else None) if r]

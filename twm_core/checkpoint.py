@@ -158,7 +158,8 @@ def verify_files(folder: Path) -> dict[str, Any]:
         read_header(folder / name)
         if file_hash(folder / name) != facts["sha256"]:
             raise CheckpointError(
-                f"{folder / name} is not the file that was saved: its sha256 differs from the manifest's", "use another checkpoint of the run"
+                f"{folder / name} is not the file that was saved: its sha256 differs from the manifest's",
+                "use another checkpoint of the run",
             )
     return manifest
 

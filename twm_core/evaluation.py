@@ -174,12 +174,12 @@ def score(
         "intervals": {
             "level": 0.95,
             "unit": "vehicle",
-            "resampled": int(len(np.unique(cluster))),
+            "resampled": len(np.unique(cluster)),
             "skill": bootstrap_skill(mine, base, cluster, seed=seed),
             "skill_minade": bootstrap_skill(ours.per_agent("minade"), cv.per_agent("minade"), cluster, seed=seed),
         },
         "windows": len(indices),
-        "agents": int(len(mine)),
+        "agents": len(mine),
     }
 
 

@@ -11,6 +11,7 @@ Averages are over agents, never over batches. ADE and FDE are minimised independ
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,7 +67,7 @@ class Displacements:
         """All values of `ade`, `fde`, `minade` or `minfde`, one for each scored agent."""
         return np.concatenate(getattr(self, name)) if getattr(self, name) else np.zeros(0)
 
-    def summary(self, dt: float) -> dict[str, object]:
+    def summary(self, dt: float) -> dict[str, Any]:
         """Averages over agents, and the error at each whole second (and at the last step) by its time."""
         steps = np.concatenate(self.at_step) if self.at_step else np.zeros((0, 0))
         horizon = []

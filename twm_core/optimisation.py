@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -33,10 +34,10 @@ def make_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Adam
 
 def optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimiser's state as `optimiser.<parameter>.<entry>`."""
-    names = {p: n for n, p in model.named_parameters()}
+    names: dict[Tensor, str] = {p: n for n, p in model.named_parameters()}
     return {
         f"optimiser.{names[p]}.{entry}": value
-        for p, state in optimiser.state.items()
+        for p, state in cast(dict[Tensor, dict[str, object]], optimiser.state).items()
         for entry, value in state.items()
         if isinstance(value, Tensor)
     }

@@ -150,7 +150,9 @@ def _merge_several(
     for key, value in table.items():
         if key == "components":
             if not (isinstance(value, list) and value and all(isinstance(v, str) for v in value)):
-                raise UsageError(f"{origin}: {slot}.components must be a list of names, got {value!r}", f'write components = ["{slot}-name"]')
+                raise UsageError(
+                    f"{origin}: {slot}.components must be a list of names, got {value!r}", f'write components = ["{slot}-name"]'
+                )
             if len(set(value)) != len(value):
                 raise UsageError(f"{origin}: {slot}.components names a component twice: {value!r}", "name each once")
             chosen[slot] = list(value)

@@ -31,12 +31,16 @@ class PlainReporter(Reporter):
     The last progress that was reported is always written, at the latest by `finish`.
 
     Args:
+        unit: What is counted.
         stream: Where lines go; standard error by default.
         interval: Seconds between two progress lines.
         clock: Source of seconds, for tests.
     """
 
-    def __init__(self, *, stream: TextIO | None = None, interval: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, *, unit: str = "step", stream: TextIO | None = None, interval: float = 10.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._unit = unit
         self._stream = stream
         self._interval = interval
         self._clock = clock
@@ -50,7 +54,7 @@ class PlainReporter(Reporter):
 
     def progress(self, step: int, steps: int, metrics: Mapping[str, float]) -> None:
         """Write a line if it is due, and remember it otherwise."""
-        self._pending = progress_line(step, steps, metrics)
+        self._pending = progress_line(step, steps, metrics, unit=self._unit)
         tenth = 10 * step // max(steps, 1)
         if tenth < self._tenth:  # another piece of work has begun
             self._tenth = 0
@@ -70,10 +74,10 @@ class PlainReporter(Reporter):
 
     def _write(self, text: str) -> None:
         # Looked up at each write, because a test or an embedding program may have replaced sys.stderr.
-        print(text, file=self._stream or sys.stderr, flush=True)  # noqa: T201 - writing lines is what this class is for
+        print(text, file=self._stream or sys.stderr, flush=True)
 
 
-def progress_line(step: int, steps: int, metrics: Mapping[str, float]) -> str:
+def progress_line(step: int, steps: int, metrics: Mapping[str, float], *, unit: str = "step") -> str:
     """`step 120/1200  loss 0.512  lr 0.001`, the step padded to the width of `steps`."""
-    head = f"step {step:>{len(str(steps))}}/{steps}"
+    head = f"{unit} {step:>{len(str(steps))}}/{steps}"
     return "  ".join([head, *(f"{name} {value:.4g}" for name, value in metrics.items())])

@@ -23,17 +23,17 @@ from types import FrameType
 from typing import Any, cast
 
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from tensorboardX import SummaryWriter
 from torch import Tensor
 
 from twm_core import atomic
 from twm_core.assembly import Plan
 from twm_core.checkpoint import TrainerState, load_model, load_trainer, remove_old, save_checkpoint, verify_files
-from twm_core.data.dataset import Dataset, to_device
+from twm_core.data.dataset import Windows, to_device
 from twm_core.data.loader import TrainingBatches, evenly_spaced
 from twm_core.devices import choose_device
-from twm_core.errors import CheckpointError, DataError, TwmError
+from twm_core.errors import CheckpointError, DataError
 from twm_core.evaluation import score
 from twm_core.manifest import RunFolder
 from twm_core.nn.build import build_dataset, build_world_model
@@ -52,17 +52,17 @@ class Trainer:
 
     Args:
         plan: What to train.
-        dataset: Where batches come from.
+        windows: The training windows.
         device: Where to compute.
     """
 
-    def __init__(self, plan: Plan, dataset: Dataset, device: torch.device) -> None:
+    def __init__(self, plan: Plan, windows: Windows, device: torch.device) -> None:
         config = plan.training
         self.plan, self.config, self.device = plan, config, device
         self.model: WorldModel = build_world_model(plan, seed=config.seed).to(device)
         self.optimiser = make_optimiser(self.model, config)
         self.average = MovingAverage(self.model, config.ema) if config.ema else None
-        self.batches = TrainingBatches(dataset.windows("train"), batch=config.batch, seed=config.seed)
+        self.batches = TrainingBatches(windows, batch=config.batch, seed=config.seed)
         self.generator = torch.Generator(device=device).manual_seed(config.seed)
         self.step = 0
         self.best: float | None = None
@@ -105,7 +105,9 @@ class Trainer:
                     for n, p in parameters.items():
                         p.copy_(tensors[f"raw.{n}"])
             except KeyError as error:
-                raise CheckpointError(f"checkpoint {folder} was trained without a moving average", "resume with training.ema = 0") from error
+                raise CheckpointError(
+                    f"checkpoint {folder} was trained without a moving average", "resume with training.ema = 0"
+                ) from error
         load_optimiser(self.model, self.optimiser, tensors)
         self.generator.set_state(tensors["generator.samples"].cpu())
         torch.set_rng_state(tensors["generator.torch"].cpu())
@@ -162,12 +164,11 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
     fabric.launch()
 
     dataset = build_dataset(plan)
-    validation = dataset.windows("val")
+    windows, validation = dataset.windows("train"), dataset.windows("val")
     shown = evenly_spaced(validation, config.validate_windows)
-    trainer = Trainer(plan, dataset, device)
-    for split in ("train", "val"):
-        counts = dataset.windows(split).report()
-        reporter.note(f"{split}: " + ", ".join(f"{v:,} {k}" for k, v in counts.items() if v))
+    trainer = Trainer(plan, windows, device)
+    for split, cut in (("train", windows), ("val", validation)):
+        reporter.note(f"{split}: " + ", ".join(f"{v:,} {k}" for k, v in cut.report().items() if v))
     torch.manual_seed(config.seed)
     if resume:
         trainer.restore(folder.find("latest"))
@@ -236,7 +237,11 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
                 last = trainer.step == config.steps
                 stopping = stop.is_set()
                 if trainer.step % config.log_every == 0 or last:
-                    values = {"train.loss": float(total.detach()), **{f"train.{k}": float(v.detach()) for k, v in terms.items()}, "train.lr": lr}
+                    values = {
+                        "train.loss": float(total.detach()),
+                        **{f"train.{k}": float(v.detach()) for k, v in terms.items()},
+                        "train.lr": lr,
+                    }
                     if norm is not None:
                         values["train.gradient_norm"] = float(cast(Tensor, norm))
                     log(values)
@@ -272,7 +277,7 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
 
 
 @torch.no_grad()
-def validate(model: WorldModel, windows: Any, indices: list[int], batch: int, device: torch.device) -> dict[str, float]:
+def validate(model: WorldModel, windows: Windows, indices: list[int], batch: int, device: torch.device) -> dict[str, float]:
     """Losses (`val.*`) and, where agents are decoded, forecast errors (`val.ade`, `val.minade`, ...) on some windows. Deterministic."""
     generator = torch.Generator(device=device).manual_seed(_VALIDATION_SEED)
     sums: dict[str, float] = {}
@@ -300,9 +305,13 @@ def _headline(metrics: dict[str, float]) -> dict[str, float]:
 def _check_finite(total: Tensor, norm: Any, step: int, terms: dict[str, Tensor]) -> None:
     bad = [k for k, v in terms.items() if not bool(torch.isfinite(v))]
     if bad or not bool(torch.isfinite(total)):
-        raise DataError(f"step {step + 1}: loss term {', '.join(bad) or 'total'} is not a finite number", "lower training.lr, or check the data")
+        raise DataError(
+            f"step {step + 1}: loss term {', '.join(bad) or 'total'} is not a finite number", "lower training.lr, or check the data"
+        )
     if norm is not None and not bool(torch.isfinite(norm)):
-        raise DataError(f"step {step + 1}: the gradient is not finite, though the loss is", "lower training.lr, or check the losses' plugins")
+        raise DataError(
+            f"step {step + 1}: the gradient is not finite, though the loss is", "lower training.lr, or check the losses' plugins"
+        )
 
 
 def _forget_after(metrics: Path, step: int) -> None:
@@ -339,6 +348,3 @@ def _signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-__all__ = ["Trainer", "TwmError", "train", "validate"]

@@ -43,7 +43,9 @@ def command(session: Session) -> Callable[..., None]:
         typer.echo("\n\n".join(_text(r, session.registry) for r in matches))
 
     # The completer is local, so the annotations are evaluated here and not by Typer, which knows module names only.
-    describe.__annotations__["component"] = Annotated[str, typer.Argument(help="NAME, KIND/NAME or DISTRIBUTION:NAME.", autocompletion=names)]
+    describe.__annotations__["component"] = Annotated[
+        str, typer.Argument(help="NAME, KIND/NAME or DISTRIBUTION:NAME.", autocompletion=names)
+    ]
     return describe
 
 
@@ -135,9 +137,9 @@ def _default(field: FieldInfo) -> str:
 
 def _narrow(rows: list[tuple[str, str, str, str, str]]) -> list[tuple[str, ...]]:
     """Long types and defaults move into the description, so that one of them does not widen the whole table."""
-    narrow = []
+    narrow: list[tuple[str, ...]] = []
     for name, type_, range_, default, description in rows:
-        extra = []
+        extra: list[str] = []
         if len(type_) > 24:
             type_, extra = "choice" if type_.startswith("one of") else "see text", [f"Type: {type_}."]
         if len(default) > 20:

@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 
 def option(name: str, annotation: Any, default: Any, *flags: str, **settings: Any) -> inspect.Parameter:
     """A parameter of a command function, as Typer reads it."""
-    annotated = Annotated[annotation, typer.Option(*flags, **settings)]  # pyrefly: ignore
+    annotated = Annotated[annotation, typer.Option(*flags, **settings)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotated)
 
 
@@ -37,7 +37,7 @@ def field_option(name: str, path: str, field: FieldInfo, default: Any, panel: st
     """
     annotation = word_type(field.annotation)
     lowest, highest, exclusive = bounds(field)
-    settings: dict[str, Any] = {"help": plain(" ".join([field.description or "", *exclusive]).strip()), "rich_help_panel": panel}
+    settings: dict[str, Any] = {"help": " ".join([field.description or "", *exclusive]), "rich_help_panel": panel}
     if annotation in (int, float):
         settings |= {"min": lowest, "max": highest}
     if annotation is None:
@@ -47,6 +47,8 @@ def field_option(name: str, path: str, field: FieldInfo, default: Any, panel: st
         default = Path(default)
     elif isinstance(default, Enum):
         default = default.value
+    if annotation is bool:  # Typer would print the default as the name of the flag
+        settings |= {"show_default": False, "help": f"{settings['help']}  [default: {'on' if default else 'off'}]"}
     flags = (f"--{path}/--no-{path}",) if annotation is bool else (f"--{path}",)
     return option(name, str if annotation is None else annotation, default, *flags, **settings)
 
@@ -106,16 +108,11 @@ def inline(value: Any) -> str:
     """A value on one line of TOML."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_key(k)} = {inline(v)}" for k, v in value.items() if v is not None) + "}"
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return "[" + ", ".join(inline(v) for v in value) + "]"
     if isinstance(value, Path):
         value = str(value)
     return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip("\n")
-
-
-def plain(text: str) -> str:
-    """Help text in which square brackets are not taken for markup."""
-    return text.replace("[", "\\[")
 
 
 def _key(name: str) -> str:

@@ -14,8 +14,9 @@ from typing import Annotated, Any
 
 import typer
 
+from twm_cli.panels import HELP_SETTINGS, PanelCommand
 from twm_cli.session import Session
-from twm_cli.words import first_argument, occurrences, words_to_complete
+from twm_cli.words import first_argument, occurrences, rejoined, words_to_complete
 
 COMMANDS = {
     "train": "Train a world model.",
@@ -59,7 +60,8 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    completing = words_to_complete()
+    os.environ.update(rejoined(os.environ))
+    completing = words_to_complete(os.environ)
     session = _session(words if completing is None else completing, completing=completing is not None)
     app = _app(session)
     result = app(args=words or ["--help"], prog_name="twm", standalone_mode=False)
@@ -76,15 +78,15 @@ def _session(words: list[str], *, completing: bool) -> Session:
 
 
 def _app(session: Session) -> typer.Typer:
-    app = typer.Typer(name="twm", pretty_exceptions_enable=False, rich_markup_mode="rich", no_args_is_help=False)
+    app = typer.Typer(name="twm", context_settings=HELP_SETTINGS, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.callback(help="World models of traffic made of interchangeable parts.")(_global_options)
     for name, summary in COMMANDS.items():
         if name == session.command:
             function = import_module(f"twm_cli.{name.replace('-', '_')}").command(session)
-            app.command(name, short_help=summary)(function)
+            app.command(name, cls=PanelCommand, context_settings=HELP_SETTINGS, short_help=summary)(function)
         else:
             app.command(name, help=summary)(_placeholder)
-    if session.command not in COMMANDS and "--version" not in session.words:
+    if session.command not in COMMANDS:
         _add_plugin_commands(app, session)
     return app
 
@@ -95,7 +97,7 @@ def _add_plugin_commands(app: typer.Typer, session: Session) -> None:
         if name == session.command:
             app.command(name)(_load_command(name, target, plugin.whose))
         else:
-            app.command(name, help=f"From plugin {plugin.name} ({plugin.whose}).", rich_help_panel="Commands of plugins")(_placeholder)
+            app.command(name, help=f"From plugin {plugin.name} ({plugin.whose}).")(_placeholder)
 
 
 def _load_command(name: str, target: str, whose: str) -> Callable[..., Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
@@ -16,7 +17,16 @@ WIDTH = 100
 
 def show_json(value: Any) -> None:
     """Print one JSON value."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    """The same value with null for NaN and infinities, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def heading(text: str) -> str:
@@ -27,6 +37,13 @@ def heading(text: str) -> str:
 def width() -> int:
     """Columns to fill."""
     return min(shutil.get_terminal_size((WIDTH, 24)).columns, 140)
+
+
+def labelled(label: str, text: str) -> str:
+    """A line `label  text`, wrapped with the text aligned."""
+    indent = " " * 12
+    filled = textwrap.fill(text, width(), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
+    return label.ljust(12) + filled[12:]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), columns: int | None = None) -> str:
@@ -42,7 +59,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence
     widths = [max(len(cell) for cell in column) for column in zip(head, *rows, strict=True)]
     left = sum(w + 2 for w in widths[:-1])
     room = max(columns - left, 20)
-    lines = []
+    lines: list[str] = []
     for at, row in enumerate([head, *rows]):
         fixed = [cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row[:-1], widths[:-1], strict=True))]
         last = row[-1].rjust(widths[-1]) if len(row) - 1 in right else row[-1]

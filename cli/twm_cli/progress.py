@@ -47,6 +47,6 @@ class TerminalReporter(Reporter):
             self._progress = self._task = None
 
 
-def reporter() -> Reporter:
-    """The reporter that suits standard error."""
-    return TerminalReporter() if sys.stderr.isatty() else PlainReporter()
+def reporter(unit: str = "step") -> Reporter:
+    """The reporter that suits standard error; `unit` is what plain lines count."""
+    return TerminalReporter() if sys.stderr.isatty() else PlainReporter(unit=unit)

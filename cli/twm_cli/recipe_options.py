@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 
 from twm_cli.fields import bounds, field_option, option, word_type
 from twm_cli.session import Session
-from twm_cli.words import occurrences, parse_value
+from twm_cli.words import occurrences, parse_setting, parse_value
 from twm_core.config import ComponentConfig
 from twm_core.errors import TwmError, UsageError
 from twm_core.kinds import KINDS
@@ -113,7 +113,7 @@ class RecipeOptions:
         return layers
 
     def _declare(self, recipe: Recipe) -> None:
-        chosen = "Components"
+        chosen = "components"
         self.parameters += [
             option("config", list[Path], None, "--config", "-c", metavar="FILE", help="Recipe file (TOML); later ones win."),
             option("settings", list[str], None, "--set", metavar="PATH=VALUE", help="Any value of the recipe by its dotted path."),
@@ -121,10 +121,10 @@ class RecipeOptions:
         ]
         for slot, kind in KINDS.items():
             help_ = kind.summary + (" Repeat it for several; it replaces the selection." if kind.several else "")
-            names = ", ".join(p.component for p in recipe.slots[slot])
-            settings = {"metavar": "NAME", "help": help_, "show_default": names, "rich_help_panel": chosen}
-            settings["autocompletion"] = self._completer(slot)
-            self.parameters.append(option(slot, list[str] if kind.several else str, None, f"--{slot}", **settings))
+            names = [p.component for p in recipe.slots[slot]]
+            settings = {"metavar": "NAME", "help": help_, "rich_help_panel": chosen, "autocompletion": self._completer(slot)}
+            type_, default = (list[str], names) if kind.several else (str, names[0])
+            self.parameters.append(option(slot, type_, default, f"--{slot}", **settings))
         self._add_fields(TrainingConfig, recipe.training, f"{TRAINING}.", TRAINING)
         for slot, parts in recipe.slots.items():
             for part in parts:
@@ -183,7 +183,9 @@ class RecipeOptions:
             fields = ", ".join(TrainingConfig.model_fields)
             return UsageError(f"no option {name}{did_you_mean(name, known)}", f"fields of the table training: {fields}")
         if slot not in KINDS:
-            return UsageError(f"no option {name}{did_you_mean(name, known)}", f"options with a dot begin with {', '.join([*KINDS, TRAINING])}")
+            return UsageError(
+                f"no option {name}{did_you_mean(name, known)}", f"options with a dot begin with {', '.join([*KINDS, TRAINING])}"
+            )
         chosen = [p.component for p in recipe.slots[slot]]
         if not KINDS[slot].several:
             return self._no_field(name, f"{slot}.", ".".join(rest))
@@ -229,10 +231,8 @@ def _chooses(setting: str) -> bool:
 
 
 def _set_layer(setting: str) -> Layer:
-    path, equals, value = setting.partition("=")
-    if not equals or not all(path.split(".")):
-        raise UsageError(f"--set {setting!r} is not of the form path=value", "write for example --set training.lr=3e-4")
-    return option_layer(path, parse_value(value), f"option --set {path}")
+    path, value = parse_setting(setting)
+    return option_layer(path, value, f"option --set {path}")
 
 
 def _portable(value: Any) -> Any:

@@ -10,9 +10,8 @@ from typing import Any
 import typer
 
 from twm_cli.fields import option
-from twm_cli.output import show_json
+from twm_cli.output import labelled, show_json
 from twm_cli.planning import plan, show_plan, with_options
-from twm_cli.progress import reporter
 from twm_cli.recipe_options import RecipeOptions
 from twm_cli.session import Session
 from twm_cli.words import occurrences
@@ -43,6 +42,8 @@ def command(session: Session) -> Callable[..., None]:
             show_plan(planned, as_json=given["as_json"])
             return
         run = _run_folder(given["run"], resume=given["resume"])
+        from twm_cli.progress import reporter  # draws with rich, which nothing before needs
+
         watcher = reporter()
         for note in planned.notes:
             watcher.note(f"note: {note}")
@@ -81,7 +82,9 @@ def _former(session: Session) -> Layer | None:
     if not path.is_file():
         if session.completing:
             return None
-        raise UsageError(f"{runs[-1]} is not a run folder: it has no recipe.toml", "give --run the folder of an earlier run, or leave --resume out")
+        raise UsageError(
+            f"{runs[-1]} is not a run folder: it has no recipe.toml", "give --run the folder of an earlier run, or leave --resume out"
+        )
     return file_layer(path)
 
 
@@ -131,6 +134,6 @@ def _show(summary: Mapping[str, Any], *, as_json: bool) -> None:
     typer.echo(f"checkpoint  {summary['checkpoint']}")
     numbers = {k: v for k, v in summary.get("metrics", {}).items() if isinstance(v, int | float)}
     if numbers:
-        typer.echo("metrics     " + "  ".join(f"{name} {value:.4g}" for name, value in numbers.items()))
+        typer.echo(labelled("metrics", "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())))
     run = summary["run"]
     typer.echo(f"next        twm {'train --run ' + str(run) + ' --resume' if summary['reason'] == 'interrupted' else 'eval ' + str(run)}")

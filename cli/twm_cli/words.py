@@ -7,11 +7,12 @@ them. The reader here also tells in which order options stand, which Typer does 
 
 from __future__ import annotations
 
-import os
 import shlex
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from twm_core.errors import UsageError
 
 COMPLETE = "_TWM_COMPLETE"
 """The variable by which a shell asks for completions."""
@@ -62,25 +63,51 @@ def parse_value(text: str) -> Any:
     except tomllib.TOMLDecodeError:
         return text
     value = table.get("value")
-    return value if len(table) == 1 and isinstance(value, str | bool | int | float | list | dict) else text
+    return value if len(table) == 1 and isinstance(value, (str, bool, int, float, list, dict)) else text
 
 
-def words_to_complete(environ: Mapping[str, str] = os.environ) -> list[str] | None:
-    """The complete words that a shell wants completions for, without the program's name; None if no shell is asking.
+def parse_setting(setting: str) -> tuple[str, Any]:
+    """The path and the value of `--set path=value`.
 
-    Bash splits words at `=` and hands the parts over separately; here they are joined again.
+    Raises:
+        UsageError: It is not of that form.
     """
+    path, equals, value = setting.partition("=")
+    if not equals or not all(path.split(".")):
+        raise UsageError(f"--set {setting!r} is not of the form path=value", "write for example --set training.lr=3e-4")
+    return path, parse_value(value)
+
+
+def words_to_complete(environ: Mapping[str, str]) -> list[str] | None:
+    """The words that a shell wants completions for, without the program's name; None if no shell is asking."""
     if not environ.get(COMPLETE):
         return None
-    text = environ.get("COMP_WORDS") or environ.get("_TYPER_COMPLETE_ARGS") or ""
-    try:
-        words = shlex.split(text)
-    except ValueError:  # an open quote: the word being typed
-        words = text.split()
+    return _split(environ.get("COMP_WORDS") or environ.get("_TYPER_COMPLETE_ARGS") or "")[1:]
+
+
+def rejoined(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a bash completion with `--dynamics`, `=`, `gru` as the one word that the user typed.
+
+    Bash splits words at `=` and hands the parts over separately, which Typer takes for three words.
+    """
+    if not environ.get(COMPLETE) or "COMP_WORDS" not in environ or not environ.get("COMP_CWORD", "").isdigit():
+        return {}
+    words, current = _split(environ["COMP_WORDS"]), int(environ["COMP_CWORD"])
+    words += [""] * (current + 1 - len(words))
     joined: list[str] = []
-    for word in words[1:]:
-        if joined and (word.startswith("=") or joined[-1].endswith("=")):
+    at = current
+    for position, word in enumerate(words):
+        if joined and (word == "=" or joined[-1].endswith("=")):
             joined[-1] += word
         else:
             joined.append(word)
-    return joined
+        if position == current:
+            at = len(joined) - 1
+    return {"COMP_WORDS": shlex.join(joined), "COMP_CWORD": str(at)}
+
+
+def _split(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:  # the word being typed has an open quote
+        return text.split()

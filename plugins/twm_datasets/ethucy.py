@@ -181,7 +181,7 @@ def to_scenario(rows: Floats, *, id: str, dt: float) -> Scenario:
     frames, step = np.unique(rows[:, 0], return_inverse=True)
     between = np.diff(frames)
     # The commonest file has a frame every tenth; whatever it is, the smallest distance between frames is one step.
-    time = (frames - frames[0]) / (between.min() if len(between) else 1.0) * dt
+    number = (frames - frames[0]) / (between.min() if len(between) else 1.0)
     order = np.lexsort((step, rows[:, 1]))
     names, first_row = np.unique(rows[order, 1], return_index=True)
     step, xy, person = step[order], rows[order, 2:], np.repeat(np.arange(len(names)), np.diff(np.append(first_row, len(rows))))
@@ -192,7 +192,7 @@ def to_scenario(rows: Floats, *, id: str, dt: float) -> Scenario:
     starts = np.ones(len(rows), dtype=bool)
     starts[1:] = (np.diff(person) != 0) | (np.diff(step) != 1)
     state = np.zeros((int(length.sum()), len(ETHUCY_FEATURES)), dtype=np.float32)
-    state[place] = _motion(xy, starts, time[step])
+    state[place] = _motion(xy, starts, number[step], dt)
     code = np.full(len(state), OCCLUDED, dtype=np.uint8)
     code[place] = OBSERVED
     return Scenario(
@@ -210,9 +210,9 @@ def to_scenario(rows: Floats, *, id: str, dt: float) -> Scenario:
     )
 
 
-def _motion(xy: Floats, starts: NDArray[np.bool_], time: Floats) -> Floats:
-    """The columns of `ETHUCY_FEATURES` `[R, F]`, causally."""
-    elapsed = np.where(starts, 1.0, np.diff(time, prepend=time[:1]))
+def _motion(xy: Floats, starts: NDArray[np.bool_], number: Floats, dt: float) -> Floats:
+    """The columns of `ETHUCY_FEATURES` `[R, F]`, causally; `number` counts the steps, gaps included."""
+    elapsed = np.where(starts, 1.0, np.diff(number, prepend=number[:1])) * dt
     vx, vy = (backward_difference(xy[:, i], starts, elapsed) for i in (0, 1))
     heading, known = heading_of_motion(vx.astype(np.float32), vy.astype(np.float32), starts, STILL_SPEED)
     # A velocity is first known at a track's second step, so its difference at the third; likewise for the heading.

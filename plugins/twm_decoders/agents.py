@@ -14,6 +14,8 @@ Both are permutation-equivariant, and turn and shift with the world.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -50,7 +52,7 @@ class AgentsDecoder(Decoder):
         self.scale = Normaliser(RESIDUALS, floor=1e-4)
         self.query = Normaliser(_QUERY) if pooled else None
         widths = [width + (_QUERY if pooled else 0), *[config.width] * config.layers]
-        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.head = nn.Linear(config.width, RESIDUALS + int(config.existence))
 
     def _emit(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -116,7 +118,9 @@ class AgentsDecoder(Decoder):
         samples, steps = features.scene.shape[1:3]
         motion = motion.expand(-1, samples, -1, -1)
         exists, dt = exists.expand(-1, samples, -1), dt.expand(-1, samples)
-        states, headings, logits = [], [], []
+        states: list[Tensor] = []
+        headings: list[Tensor] = []
+        logits: list[Tensor | None] = []
         for h in range(steps):
             residual, logit = self._emit(self._inputs(Features(features.scene[:, :, h], None), motion, exists))
             headings.append(motion[..., 2])

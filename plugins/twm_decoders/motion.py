@@ -34,9 +34,7 @@ def turn(x: Tensor, y: Tensor, heading: Tensor) -> tuple[Tensor, Tensor]:
     return x * cos - y * sin, x * sin + y * cos
 
 
-def integrate(
-    motion: Float[Tensor, "*B A 5"], residual: Float[Tensor, "*B H A 5"], dt: Float[Tensor, "*B"]
-) -> Float[Tensor, "*B H A 5"]:
+def integrate(motion: Float[Tensor, "*B A 5"], residual: Float[Tensor, "*B H A 5"], dt: Float[Tensor, "*B"]) -> Float[Tensor, "*B H A 5"]:
     """The states after each of `H` steps.
 
     Args:

@@ -47,9 +47,11 @@ class HighwayConfig(TrafficConfig):
     max_agents: int = Field(64, ge=1, description="Most agents in a window; more are dropped, farthest first, and counted.")
     seed: int = Field(0, ge=0, description="Seed of all simulations; every site, split and run has a stream of its own.")
     runs: int = Field(6, ge=1, description="Training runs of each training site.")
-    evaluation_runs: int = Field(2, ge=1, description="Validation runs of each training site; twice as many test runs of each held-out site.")
-    run_seconds: float = Field(70.0, gt=0, description="Recorded seconds of a run.")
-    warm_up_seconds: float = Field(50.0, ge=0, description="Seconds simulated before recording starts, because the road begins empty.")
+    evaluation_runs: int = Field(
+        2, ge=1, description="Validation runs of each training site; twice as many test runs of each held-out site."
+    )
+    run_seconds: float = Field(60.0, gt=0, description="Recorded seconds of a run.")
+    warm_up_seconds: float = Field(45.0, ge=0, description="Seconds simulated before recording starts, because the road begins empty.")
     train_sites: tuple[str, ...] = Field(SITE_NAMES[:7], min_length=1, description="Sites of the splits train and val.")
     test_sites: tuple[str, ...] = Field(SITE_NAMES[7:], min_length=1, description="Sites of the split test, held out from training.")
     actions: bool = Field(False, description="Give each driver's acceleration and lane intent as actions.")

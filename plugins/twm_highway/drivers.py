@@ -24,6 +24,9 @@ Bools = NDArray[np.bool_]
 CHANGE_THRESHOLD = 0.2
 """Gain, m/s², that a free lane change must bring."""
 
+LEAST_OPENING = 0.6
+"""Gap, m, that must be open ahead and behind in the new lane."""
+
 _LEAST_GAP = 0.1
 
 
@@ -50,7 +53,7 @@ def mobil_gain(own: Floats, new_follower: Floats, old_follower: Floats, politene
 
 def mobil_safe(own_after: Floats, follower_after: Floats, gap_ahead: Floats, gap_behind: Floats, limit: Floats) -> Bools:
     """MOBIL's safety: both gaps open, and neither the new follower nor the driver must brake harder than `limit` (m/s², positive)."""
-    return (gap_ahead > 1.0) & (gap_behind > 1.0) & (own_after > -limit) & (follower_after > -limit)
+    return (gap_ahead > LEAST_OPENING) & (gap_behind > LEAST_OPENING) & (own_after > -limit) & (follower_after > -limit)
 
 
 @dataclass(frozen=True)
@@ -114,10 +117,13 @@ def draw_drivers(rng: np.random.Generator, count: int, *, trucks: float, faster:
         trucks: Share of trucks.
         faster: Added to the compliance of car drivers (drivers on left lanes want more).
     """
-    truck = rng.random(count) < trucks
+    kinds, traits = rng.spawn(2)
+    truck = kinds.random(count) < trucks
+    # One row per driver, so that drawing more drivers leaves the first ones as they are.
+    normals = traits.standard_normal((count, len(_TRAITS)))
     drawn: dict[str, Floats] = {}
-    for name, (car, lorry) in _TRAITS.items():
+    for i, (name, (car, lorry)) in enumerate(_TRAITS.items()):
         mean, deviation, least, most = (np.where(truck, b, a) for a, b in zip(car, lorry, strict=True))
-        drawn[name] = np.clip(mean + deviation * rng.standard_normal(count), least, most)
+        drawn[name] = np.clip(mean + deviation * normals[:, i], least, most)
     drawn["compliance"] = drawn["compliance"] + np.where(truck, 0.0, faster)
     return Drivers(truck=truck, **drawn)

@@ -8,12 +8,8 @@ integers, of which the attributes below are views: change them in place only.
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import numpy as np
 from numpy.typing import NDArray
-
-from twm_highway.drivers import Drivers
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -73,7 +69,7 @@ class Fleet:
     truck: Ints
 
     _FLOATS = (*MOTION, "disturbance", "rest", "share")
-    TRAITS = tuple(f.name for f in fields(Drivers) if f.name not in ("truck", "bias", "width"))
+    TRAITS = ("headway", "standstill", "accel", "brake", "compliance", "top", "politeness", "noise", "duration", "length")
     _INTS = (*MARKS, "leaving", "truck")
 
     def __init__(self, runs: int, columns: int) -> None:
@@ -94,6 +90,12 @@ class Fleet:
         self.s[where] = FAR
         self.v[where] = 0.0
         self.top[where] = 30.0
+
+    @property
+    def following(self) -> Floats:
+        """`[5, R W]`: share, headway, standstill, accel and brake, in this order: what car following needs, to be read at once."""
+        first = len(self._FLOATS) - 1
+        return self.floats[first : first + 5].reshape(5, -1)
 
     @property
     def alive(self) -> NDArray[np.bool_]:

@@ -16,9 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from twm_highway.drivers import CHANGE_THRESHOLD, Drivers, draw_drivers, free_acceleration, interaction, mobil_gain, mobil_safe
+from twm_highway.arrivals import Arrivals, draw_outflow
+from twm_highway.drivers import CHANGE_THRESHOLD, Drivers, free_acceleration, interaction, mobil_gain, mobil_safe
 from twm_highway.fleet import FAR, MARKS, MOTION, Fleet
 from twm_highway.geometry import BEYOND, build_curve, speed_limit
+from twm_highway.neighbours import CLEAR, Neighbours
 from twm_highway.sites import Site
 
 Floats = NDArray[np.float64]
@@ -29,9 +31,6 @@ STEP = 0.1
 
 CRAWL = 8.0
 """Speed, m/s, below which lateral motion slows down with the speed."""
-
-CLEAR = 0.75
-"""Progress of a lane change from which the vehicle has cleared the lane it leaves."""
 
 HARDEST = -8.0
 """Hardest braking, m/s²."""
@@ -74,22 +73,19 @@ class Simulation:
         columns: Most vehicles at a time in a run; more wait at their entry.
     """
 
-    def __init__(self, site: Site, seeds: Sequence[np.random.SeedSequence], *, seconds: float, columns: int = 72) -> None:
+    def __init__(self, site: Site, seeds: Sequence[np.random.SeedSequence], *, seconds: float, columns: int = 64) -> None:
         self.site = site
         self.steps = round(seconds / STEP)
         self.time = 0
-        self.rngs = [np.random.default_rng(s) for s in seeds]
+        # Copies, because spawning from a seed sequence changes it.
+        roots = [np.random.default_rng(np.random.SeedSequence(s.entropy, spawn_key=s.spawn_key)) for s in seeds]
+        arriving, outside, self._rngs = (list(streams) for streams in zip(*(root.spawn(3) for root in roots), strict=True))
         self.fleet = Fleet(len(seeds), columns)
-        runs, width = len(seeds), self.fleet.columns
-        self._flat = np.arange(runs * width).reshape(runs, width)
-        self._lookup = (np.arange(runs)[:, None] * site.rows * width + np.arange(width)).ravel()
-        self._ahead = np.zeros((runs, site.rows, width), dtype=np.int64)
-        self._behind = np.zeros((runs, site.rows, width), dtype=np.int64)
+        self.neighbours = Neighbours(self.fleet, site.rows)
+        self.arrivals = Arrivals(site, arriving, seconds)
+        self._outflow = draw_outflow(site, outside, self.steps, STEP)
         self._profile = self._speed_profile()
-        self._draw(seconds)
         self._rules()
-
-    # ---- set-up
 
     def _speed_profile(self) -> Floats:
         """The speed that limit and curves allow at every metre, lowered ahead of every drop as a driver who sees it would."""
@@ -99,44 +95,6 @@ class Simulation:
         for i in range(len(s) - 2, -1, -1):
             allowed[i] = min(allowed[i], np.sqrt(allowed[i + 1] ** 2 + 2 * _ANTICIPATION))
         return allowed
-
-    def _draw(self, seconds: float) -> None:
-        """Draw arrivals and drivers of every run, entry by entry, and the speed of the traffic behind the section."""
-        site = self.site
-        self.entry_rows = list(range(site.lanes)) + ([site.on_row] if site.on_ramp else [])
-        flows = [site.flow] * site.lanes + ([site.on_ramp.flow] if site.on_ramp else [])
-        drawn: list[list[Drivers]] = []
-        times: list[list[Floats]] = []
-        for rng in self.rngs:
-            arrivals: list[Floats] = []
-            people: list[Drivers] = []
-            for row, flow in zip(self.entry_rows, flows, strict=True):
-                least = min(1.0, 0.4 / flow)
-                at = np.cumsum(least + (1 / flow - least) * rng.standard_exponential(int(seconds * flow * 1.5) + 40))
-                trucks = site.trucks * (1.0 if row == 0 else 0.5 if row in (1, site.on_row) else 0.0)
-                arrivals.append(at)
-                people.append(draw_drivers(rng, len(at), trucks=trucks, faster=0.04 * row if row < site.lanes else 0.0))
-            times.append(arrivals)
-            drawn.append(people)
-        self._arrivals = np.array(times) if not site.on_ramp else np.full((len(times), len(flows), max(len(a) for a in times[0])), np.inf)
-        for r, arrivals in enumerate(times):
-            for e, at in enumerate(arrivals):
-                self._arrivals[r, e, : len(at)] = at
-        self._first_id = np.concatenate([[0], np.cumsum([len(a) for a in times[0]])]).astype(np.int64)
-        names = Drivers.__dataclass_fields__
-        self.drivers = tuple(Drivers(**{n: np.concatenate([getattr(p, n) for p in people]) for n in names}) for people in drawn)
-        self._traits = np.stack([np.stack([getattr(d, n) for d in self.drivers]) for n in Fleet.TRAITS])
-        self._trucks = np.stack([d.truck for d in self.drivers])
-        share = site.off_ramp.share if site.off_ramp else 0.0
-        self._leaving = np.stack([rng.random(self._traits.shape[2]) < share for rng in self.rngs])
-        self._next = np.zeros((len(self.rngs), len(self.entry_rows)), dtype=np.int64)
-        self._outflow = np.zeros((len(self.rngs), 0))
-        if site.outflow is not None:
-            low, high = site.outflow
-            knots = np.arange(0.0, seconds + 30.0, 11.0)
-            values = np.stack([low + (high - low) * rng.random(len(knots)) for rng in self.rngs])
-            at = np.arange(self.steps + 1) * STEP
-            self._outflow = np.stack([np.interp(at, knots, v) for v in values])
 
     def _rules(self) -> None:
         """Tables by row: the row to the left and right (-1: none), between which metres one may change, where the lane ends."""
@@ -150,18 +108,17 @@ class Simulation:
         self._end = np.full(rows, FAR)
         if site.on_ramp is not None:
             self._side[0, site.on_row] = 0
-            self._from[0, site.on_row], self._until[0, site.on_row] = site.on_ramp.parallel, site.on_ramp.last
-            self._end[site.on_row] = site.on_ramp.last + 5.0
+            self._from[0, site.on_row] = site.on_ramp.parallel
+            # Drivers stop with their front at `last`, and may begin to leave the lane wherever they have stopped.
+            self._end[site.on_row] = site.on_ramp.last
         if site.off_ramp is not None:
             self._side[1, 0] = site.off_row
             self._from[1, 0], self._until[1, 0] = site.off_ramp.parallel, site.off_ramp.last
         if site.last_of_left is not None:
-            self._end[site.lanes - 1] = site.last_of_left + 5.0
+            self._end[site.lanes - 1] = site.last_of_left
             self._until[0, site.lanes - 2] = site.last_of_left - _MANDATORY
         self._truck_rows = max(1, site.lanes - 2) if site.lanes > 2 else 1
         self._has_ends = bool((self._end < FAR).any())
-
-    # ---- one step
 
     def run(self, *, skip: float = 0.0) -> Log:
         """Advance to the end and return the log without its first `skip` seconds.
@@ -178,30 +135,30 @@ class Simulation:
                 motion[t - skipped] = fleet.floats[: len(MOTION)]
                 marks[t - skipped] = fleet.ints[: len(MARKS)]
             self.move()
-        waiting = (self._arrivals <= self.time * STEP).sum(axis=2).sum(axis=1) - self._next.sum(axis=1)
-        return Log(self.site, motion, marks, self.drivers, waiting)
+        return Log(self.site, motion, marks, self.arrivals.drivers, self.arrivals.waiting(self.time * STEP))
 
     def decide(self) -> None:
         """Everything the drivers decide now: acceleration until the next step, and the start of lane changes."""
         fleet = self.fleet
         fleet.sort()
-        if self._outflow.shape[1]:
+        if self._outflow is not None:
             speed = self._outflow[:, min(self.time, self.steps)]
             fleet.s[:, -1] = self.site.length + 5.0 + 1.2 * speed
             fleet.v[:, -1] = speed
-        self._find_neighbours()
+        self.neighbours.find()
         # Flat views: every vehicle is addressed by one number, `run * columns + column`.
+        self._following = fleet.following
         self._s, self._v, self._length = fleet.s.ravel(), fleet.v.ravel(), fleet.length.ravel()
         self._lane, self._target = fleet.lane.ravel(), fleet.target.ravel()
         at = np.clip(self._s, 0, len(self._profile) - 1).astype(np.int64)
         desired = np.minimum(fleet.compliance.ravel() * self._profile[at], fleet.top.ravel())
         self._free = free_acceleration(self._v, desired, fleet.accel.ravel(), fleet.brake.ravel())
-        everyone = self._flat.ravel()
-        lead = self._neighbour(self._ahead, self._target, everyone)
+        everyone = slice(None)
+        lead = self.neighbours.ahead(self._target, everyone)
         self._own = self._free - self._interaction(everyone, lead)
         changing = np.flatnonzero(self._lane != self._target)
         if len(changing):
-            other = self._neighbour(self._ahead, self._lane[changing], changing)
+            other = self.neighbours.ahead(self._lane[changing], changing)
             # Both lanes count while the vehicle stands in both.
             still = fleet.progress.ravel()[changing] < CLEAR
             also = np.where(still, self._free[changing] - self._interaction(changing, other), self._own[changing])
@@ -218,35 +175,13 @@ class Simulation:
         if self.time % 2 == 0:
             self._change_lanes(side=(self.time // 2) % 2)
 
-    def _find_neighbours(self) -> None:
-        """Flat number of the next vehicle ahead and behind in every row, for every column: `[R, rows, W]`.
-
-        A vehicle stands in the row it drives to and, until `CLEAR`, in the one it leaves.
-        """
-        fleet = self.fleet
-        row = np.arange(self.site.rows)[None, :, None]
-        here = (fleet.target[:, None, :] == row) | ((fleet.lane[:, None, :] == row) & (fleet.progress < CLEAR)[:, None, :])
-        flat = self._flat[:, None, :]
-        after = np.where(here, flat, flat[:, :, -1:])[:, :, ::-1]
-        self._ahead[:, :, :-1] = np.minimum.accumulate(after, axis=2)[:, :, ::-1][:, :, 1:]
-        self._ahead[:, :, -1:] = flat[:, :, -1:]
-        before = np.where(here, flat, flat[:, :, :1])
-        self._behind[:, :, 1:] = np.maximum.accumulate(before, axis=2)[:, :, :-1]
-        self._behind[:, :, :1] = flat[:, :, :1]
-
-    def _neighbour(self, table: Ints, row: Ints, who: Ints) -> Ints:
-        return table.ravel()[self._lookup[who] + np.maximum(row, 0) * self.fleet.columns]
-
-    def _gap(self, who: Ints, lead: Ints) -> Floats:
+    def _gap(self, who: Ints | slice, lead: Ints) -> Floats:
         return self._s[lead] - self._s[who] - 0.5 * (self._length[lead] + self._length[who])
 
-    def _interaction(self, who: Ints, lead: Ints, most: Floats | None = None) -> Floats:
+    def _interaction(self, who: Ints | slice, lead: Ints, most: Floats | None = None) -> Floats:
         """What `lead` costs `who`, m/s²; `most` is the largest share of their headways that they insist on."""
-        fleet = self.fleet
         v = self._v[who]
-        traits = (fleet.headway, fleet.standstill, fleet.accel, fleet.brake)
-        headway, standstill, accel, brake = (t.ravel()[who] for t in traits)
-        share = fleet.share.ravel()[who]
+        share, headway, standstill, accel, brake = self._following[:, who]
         headway = headway * (share if most is None else np.minimum(share, most))
         return interaction(v, headway, standstill, accel, brake, self._gap(who, lead), v - self._v[lead])
 
@@ -289,13 +224,14 @@ class Simulation:
             if not len(who):
                 continue
             row = self._side[side, self._target[who]]
-            lead, follower = self._neighbour(self._ahead, row, who), self._neighbour(self._behind, row, who)
-            gentle = _COOPERATION * (0.4 + urgency[urgency >= 0.0])
+            lead, follower = self.neighbours.ahead(row, who), self.neighbours.behind(row, who)
+            urgency = urgency[urgency >= 0.0]
+            gentle = _COOPERATION * (0.4 + urgency)
             a[who] = np.minimum(a[who], np.maximum(self._free[who] - self._interaction(who, lead), gentle))
             # The phantom behind may be named many times; what is written to it is never read. Who is already beside drives on, or
             # both might stand there for ever.
             open_up = np.maximum(self._free[follower] - self._interaction(follower, who), gentle)
-            kind = (fleet.politeness.ravel()[follower] > 0.1) & (self._gap(follower, who) > 2.0)
+            kind = ((fleet.politeness.ravel()[follower] > 0.1) | (urgency > 0.5)) & (self._gap(follower, who) > 2.0)
             np.minimum.at(a, follower, np.where(kind, open_up, FAR))
 
     def _change_lanes(self, *, side: int) -> None:
@@ -320,8 +256,8 @@ class Simulation:
         who, row, new, urgency, must = who[allowed], row[allowed], new[allowed], urgency[allowed], must[allowed]
         if not len(who):
             return
-        lead, follower = self._neighbour(self._ahead, new, who), self._neighbour(self._behind, new, who)
-        old_lead, old_follower = self._neighbour(self._ahead, row, who), self._neighbour(self._behind, row, who)
+        lead, follower = self.neighbours.ahead(new, who), self.neighbours.behind(new, who)
+        old_lead, old_follower = self.neighbours.ahead(row, who), self.neighbours.behind(row, who)
         # Who must change, and who lets them in, accept short headways for a while (relaxation).
         share = np.where(must, _SHORT_HEADWAY + _HEADWAY_SLOPE * (1.0 - urgency), 1.0)
         after = self._free[who] - self._interaction(who, lead, share)
@@ -334,7 +270,11 @@ class Simulation:
         own = after - self._own[who] + habit
         gain = mobil_gain(own, np.clip(new_loss, -9.0, 9.0), np.clip(old_gain, -9.0, 9.0), fleet.politeness.ravel()[who])
         limit = np.where(must, 1.8 + 1.4 * urgency, 1.6)
+        # Standing traffic cannot brake: there a gap is enough. To steer out of a queue, a driver needs some room or some speed.
+        after = np.where(self._v[who] < 1.0, 0.0, after)
+        follower_after = np.where(self._v[follower] < 1.0, 0.0, follower_after)
         safe = mobil_safe(after, follower_after, self._gap(who, lead), self._gap(follower, who), limit)
+        safe &= (self._v[who] > 3.0) | (self._gap(who, old_lead) > 6.0)
         chosen = safe & (must | (gain > CHANGE_THRESHOLD))
         go = who[chosen]
         if len(go):
@@ -369,53 +309,11 @@ class Simulation:
         gone = alive & (fleet.s > self.site.length)
         if gone.any():
             fleet.free(gone)
-        self._enter()
+        self.arrivals.enter(fleet, self.time, self.time * STEP, self._profile)
 
     def _normals(self) -> Floats:
         """Standard normals `[2, R, W]`, drawn by each run for 50 steps at a time."""
         at = self.time % 50
         if at == 0:
-            self._drawn = np.stack([rng.standard_normal((50, 2, self.fleet.columns)) for rng in self.rngs], axis=2)
+            self._drawn = np.stack([rng.standard_normal((50, 2, self.fleet.columns)) for rng in self._rngs], axis=2)
         return self._drawn[at]
-
-    def _enter(self) -> None:
-        """Vehicles whose time has come enter where there is room; the others wait."""
-        fleet, site = self.fleet, self.site
-        entries = np.arange(len(self.entry_rows))
-        runs = np.arange(fleet.runs)[:, None]
-        slot = np.minimum(self._next, self._arrivals.shape[2] - 1)
-        due = self._arrivals[runs, entries, slot] <= self.time * STEP
-        if not due.any():
-            return
-        for e in np.flatnonzero(due.any(axis=0)):
-            run = np.flatnonzero(due[:, e])
-            row = self.entry_rows[e]
-            start = site.on_ramp.start if site.on_ramp is not None and row == site.on_row else 0.0
-            number = self._first_id[e] + self._next[run, e]
-            trait = dict(zip(Fleet.TRAITS, self._traits[:, run, number], strict=True))
-            there = (fleet.target[run] == row) | (fleet.lane[run] == row)
-            s = np.where(there, fleet.s[run], FAR)
-            last = s.argmin(axis=1)
-            lead_v = np.where(there.any(axis=1), fleet.v[run, last], 40.0)
-            gap = s.min(axis=1) - start - 0.5 * (fleet.length[run, last] + trait["length"])
-            speed = np.minimum(trait["compliance"] * self._profile[int(start)], trait["top"])
-            if row == site.on_row and site.on_ramp is not None:
-                speed = np.minimum(speed, site.on_ramp.speed)
-            room = np.maximum(gap - trait["standstill"], 0.0)
-            wish, speed = speed, np.minimum(speed, np.minimum(room / trait["headway"], np.sqrt(lead_v * lead_v + 1.5 * room)))
-            column = (fleet.lane[run, 1:-1] < 0).argmax(axis=1) + 1
-            # Who enters is about as fast as traffic or wish allow; else an entry that crawls once would crawl for ever.
-            ok = (fleet.lane[run, column] < 0) & (speed > np.minimum(0.9 * np.minimum(wish, lead_v), wish)) & (room > 2.0)
-            if not ok.any():
-                continue
-            r, c, n = run[ok], column[ok], number[ok]
-            fleet.floats[:, r, c] = 0.0
-            for name in Fleet.TRAITS:
-                getattr(fleet, name)[r, c] = trait[name][ok]
-            fleet.s[r, c], fleet.v[r, c] = start, speed[ok]
-            fleet.progress[r, c] = fleet.share[r, c] = 1.0
-            fleet.lane[r, c] = fleet.target[r, c] = row
-            fleet.id[r, c] = n
-            fleet.truck[r, c] = self._trucks[r, n]
-            fleet.leaving[r, c] = self._leaving[r, n] & (row < 2)
-            self._next[r, e] += 1

@@ -196,7 +196,7 @@ SITES: tuple[Site, ...] = (
         flow=0.38,
         trucks=0.2,
         heading=2.7,
-        outflow=(0.5, 11.0),
+        outflow=(2.0, 12.0),
     ),
     Site(
         name="fork-4",

@@ -30,7 +30,9 @@ class KL(Loss):
     def forward(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         posterior, prior = outputs.posterior.distribution, outputs.prior.distribution
         if posterior is None or prior is None:
-            raise PluginError("loss kl: the dynamics declare a stochastic latent but give no distribution", "implement Dynamics.distribution")
+            raise PluginError(
+                "loss kl: the dynamics declare a stochastic latent but give no distribution", "implement Dynamics.distribution"
+            )
         dyn = posterior.detach().kl(prior).clamp_min(self.config.free_nats)
         rep = posterior.kl(prior.detach()).clamp_min(self.config.free_nats)
         mask = batch["agents.exists"] if self.agents else torch.ones_like(dyn, dtype=torch.bool)

@@ -75,9 +75,7 @@ class NeighbourFeatures(nn.Module):
         self.nearest = nearest
         self.width = 9 + len(self.sizes)
 
-    def forward(
-        self, state: Float[Tensor, "N A F"], exists: Bool[Tensor, "N A"]
-    ) -> tuple[Float[Tensor, "N A K W"], Bool[Tensor, "N A K"]]:
+    def forward(self, state: Float[Tensor, "N A F"], exists: Bool[Tensor, "N A"]) -> tuple[Float[Tensor, "N A K W"], Bool[Tensor, "N A K"]]:
         """Features of the neighbours of each agent and which of them are real. `K` is at most `A`; an agent is not its own neighbour."""
         x, y, heading, vx, vy = (state[..., i] for i in self.pose)
         with torch.no_grad():

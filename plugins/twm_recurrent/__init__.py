@@ -1,1 +1,1 @@
-"""twm plugin."""
+"""Deterministic recurrent dynamics: a GRU over embeddings."""

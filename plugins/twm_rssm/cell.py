@@ -12,9 +12,11 @@ block-diagonal (`own`): the same numbers without repeating the inputs for each b
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 from twm_rssm.block_linear import BlockLinear, dense, from_blocks, init_weight, to_blocks
 from twm_rssm.norm import NormSiLU
@@ -24,19 +26,21 @@ class _Gates(torch.autograd.Function):
     """The gate arithmetic with a hand-written backward pass: autograd would build full-size zeros for each of the three slices."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, gates: Tensor, deter: Tensor) -> Tensor:
+    # pyrefly: ignore[bad-override]  # the base takes any arguments; naming them is what torch documents
+    def forward(ctx: Any, gates: Tensor, deter: Tensor) -> Tensor:
         reset, candidate, update = gates.float().chunk(3, dim=-1)
         reset = reset.sigmoid()
         update = (update - 1).sigmoid_()
         value = (reset * candidate).tanh_()
         ctx.save_for_backward(reset, candidate, update, value, deter)
-        ctx.dtype = gates.dtype  # pyrefly: ignore[missing-attribute]
+        ctx.dtype = gates.dtype
         return torch.lerp(deter, value, update)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
-        reset, candidate, update, value, deter = ctx.saved_tensors  # pyrefly: ignore[missing-attribute]
+    # pyrefly: ignore[bad-override]  # the base takes any arguments; naming them is what torch documents
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        reset, candidate, update, value, deter = ctx.saved_tensors
         to_value = grad * update
         out = torch.empty((*reset.shape[:-1], 3 * reset.shape[-1]), dtype=torch.float32, device=grad.device)
         to_reset, to_candidate, to_update = out.chunk(3, dim=-1)
@@ -46,7 +50,7 @@ class _Gates(torch.autograd.Function):
         inner = torch.ops.aten.tanh_backward(to_value, value)
         torch.mul(inner, reset, out=to_candidate)
         to_reset.copy_(torch.ops.aten.sigmoid_backward(inner.mul_(candidate), reset))
-        return out.to(ctx.dtype), grad - to_value  # pyrefly: ignore[missing-attribute]
+        return out.to(ctx.dtype), grad - to_value
 
 
 class Cell(nn.Module):
@@ -63,9 +67,7 @@ class Cell(nn.Module):
         eps: Of the norms.
     """
 
-    def __init__(
-        self, *, deter: int, stoch: int, action: int, message: bool, hidden: int, blocks: int, layers: int, eps: float
-    ) -> None:
+    def __init__(self, *, deter: int, stoch: int, action: int, message: bool, hidden: int, blocks: int, layers: int, eps: float) -> None:
         super().__init__()
         self.blocks = blocks
         size = deter // blocks
@@ -117,5 +119,5 @@ class Cell(nn.Module):
         own = to_blocks(deter, self.blocks)
         h = self.norm.in_blocks(torch.baddbmm(to_blocks(shared, self.blocks), own, self.own))
         for layer, norm in zip(self.more, self.more_norms, strict=True):
-            h = norm.in_blocks(layer(h))
+            h = cast(NormSiLU, norm).in_blocks(cast(BlockLinear, layer)(h))
         return from_blocks(_Gates.apply(self.gates(h), own))

@@ -28,7 +28,7 @@ from twm_rssm.cell import Cell
 from twm_rssm.config import RSSMCatConfig
 from twm_rssm.heads import Head, Posterior
 from twm_rssm.interaction import Interaction, attention_bias
-from twm_rssm.presence import absent_rows, presence
+from twm_rssm.presence import presence
 from twm_rssm.sampling import straight_through
 from twm_rssm.state import RSSMState
 
@@ -47,7 +47,7 @@ class _Sequence(NamedTuple):
     heard: Tensor | None  # T B A bool: who may be attended to
     uniform: Tensor | None  # T R G: the noise
     forced: Tensor | None  # T R G C: samples to use instead
-    absent: list[Tensor | None]  # T: the rows of agents that were seen and are absent
+    absent: Tensor | None  # T R 1 bool: agents that were seen and are absent; None where nobody ever is
 
 
 class RSSM(Dynamics):
@@ -88,7 +88,10 @@ class RSSM(Dynamics):
         device = device if device is not None else self.cell.own.device
         stoch = torch.zeros(*batch_shape, *self.shape, device=device)
         return RSSMState(
-            torch.zeros(*batch_shape, self.config.deter, device=device), stoch, torch.zeros_like(stoch), torch.zeros(batch_shape, device=device)
+            torch.zeros(*batch_shape, self.config.deter, device=device),
+            stoch,
+            torch.zeros_like(stoch),
+            torch.zeros(batch_shape, device=device),
         )
 
     def features(self, state: RSSMState) -> Features:
@@ -112,8 +115,7 @@ class RSSM(Dynamics):
     ) -> Trace:
         """Run through a sequence, as `Dynamics.observe`, with two more arguments.
 
-        The samples of prior and posterior share their noise, so that they are equal where the agent is absent. Where agents come
-        and go, the number of absent rows is read back from the device once per sequence.
+        The samples of prior and posterior share their noise, so that they are equal where the agent is absent.
 
         Args:
             embedding: Tokens `[B,T,...]`.
@@ -142,21 +144,21 @@ class RSSM(Dynamics):
             heard=known.before.transpose(0, 1) if self.interaction is not None else None,
             uniform=_time_major(uniform),
             forced=None if forced is None else _time_major(forced.flatten(-2)).unflatten(-1, self.shape),
-            absent=absent_rows(known, exists),
+            absent=None if exists is None else _time_major((known.seen & ~exists).unsqueeze(-1)),
         )
-        deters, stochs, logits = self._scan(sequence, carry)
+        deters, stochs, logits, priors = self._scan(sequence, carry)
         deter = torch.stack([x.view(batch, *lead, -1) for x in deters], dim=1)
         stoch = torch.stack([x.view(batch, *lead, *self.shape) for x in stochs], dim=1)
         logit = torch.stack([x.view(batch, *lead, *self.shape) for x in logits], dim=1)
-        prior_logit = self.prior(deter).unflatten(-1, self.shape)
+        # Without masks nothing in the scan needs the prior, and it is one product for the whole sequence.
+        prior_logit = torch.stack([x.view(batch, *lead, -1) for x in priors], dim=1) if priors else self.prior(deter)
+        prior_logit = prior_logit.unflatten(-1, self.shape)
         prior_stoch = straight_through(prior_logit, uniform, self.config.unimix)
         posterior_deter = deter
         if exists is not None:
-            seen, gone = known.seen[..., None, None], (known.seen & ~exists)[..., None, None]
             posterior_deter = torch.where(known.seen.unsqueeze(-1), deter, 0.0)
-            # The prior of absent agents was computed inside the scan too; rounding there may differ, and both must be equal.
-            prior_logit, prior_stoch = torch.where(gone, logit, prior_logit), torch.where(gone, stoch, prior_stoch)
-            logit, stoch = torch.where(seen, logit, 0.0), torch.where(seen, stoch, 0.0)
+            logit = torch.where(known.seen[..., None, None], logit, 0.0)
+            stoch = torch.where(known.seen[..., None, None], stoch, 0.0)
         posterior = RSSMState(posterior_deter, stoch, logit, known.present.float())
         return Trace(posterior, RSSMState(deter, prior_stoch, prior_logit, known.before.float()))
 
@@ -206,25 +208,27 @@ class RSSM(Dynamics):
                 stoch_in = self.cell.stoch_in(stoch.flatten(1)) if table is None else self._sum_of_rows(stoch, table)
         return unfold_samples(stack_time(states), samples)
 
-    def _scan(self, sequence: _Sequence, carry: RSSMState) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """Deter `[R,D]`, posterior samples and logits `[R,G,C]` of each step."""
+    def _scan(self, sequence: _Sequence, carry: RSSMState) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
+        """Deter `[R,D]`, posterior samples and logits `[R,G,C]` of each step; with masks also the prior's logits `[R,G*C]`."""
         deter = carry.deter.reshape(-1, self.config.deter).float()
         stoch = carry.stoch.reshape(deter.shape[0], -1).float()
         tokens, keep = sequence.tokens.unbind(0), sequence.keep.unbind(0)
         parts = None if sequence.action_parts is None else sequence.action_parts.unbind(0)
         uniform = None if sequence.uniform is None else sequence.uniform.unbind(0)
         forced = None if sequence.forced is None else sequence.forced.unbind(0)
+        absent = None if sequence.absent is None else sequence.absent.unbind(0)
         deters: list[Tensor] = []
         stochs: list[Tensor] = []
         all_logits: list[Tensor] = []
+        priors: list[Tensor] = []
         for t in range(len(tokens)):
             bias = None if sequence.heard is None else attention_bias(sequence.heard[t])
             stoch_in = self.cell.stoch_in(stoch * keep[t])
             deter = self._step(deter * keep[t], stoch_in, None if parts is None else parts[t], bias)
             logits = self.posterior(deter, tokens[t])
-            rows = sequence.absent[t]
-            if rows is not None:
-                logits = logits.index_copy(0, rows, self.prior(deter.index_select(0, rows)).to(logits.dtype))
+            if absent is not None:
+                priors.append(self.prior(deter))
+                logits = torch.where(absent[t], priors[-1], logits)
             logits = logits.unflatten(-1, self.shape)
             hot = straight_through(
                 logits, None if uniform is None else uniform[t], self.config.unimix, None if forced is None else forced[t]
@@ -233,7 +237,7 @@ class RSSM(Dynamics):
             stochs.append(hot)
             all_logits.append(logits)
             stoch = hot.flatten(1)
-        return deters, stochs, all_logits
+        return deters, stochs, all_logits, priors
 
     def _step(self, deter: Tensor, stoch_in: Tensor, action_part: Tensor | None, bias: Tensor | None) -> Tensor:
         inputs = self.cell.inputs(deter, stoch_in)
@@ -275,8 +279,8 @@ class RSSM(Dynamics):
             return None
         start = torch.zeros_like(actions[:, 0]) if first_action is None else first_action
         previous = torch.cat((start.unsqueeze(1), actions[:, :-1]), dim=1)
-        dropped = is_first.unsqueeze(-1) if self.action.layout == "scene" else is_first[..., None, None]
-        return self._action_parts(previous.masked_fill(dropped, 0.0), before, agents=agents)
+        dropped = is_first.view(*is_first.shape, *(1 for _ in actions.shape[2:]))
+        return self._action_parts(torch.where(dropped, 0.0, previous), before, agents=agents)
 
     def _action_parts(self, actions: Tensor, exists: Tensor | None, *, agents: tuple[int, ...]) -> Tensor:
         """`[B,T,U]` or `[B,T,A,U]` to `[T,R,D]`; what an agent that did not exist did counts as zero (`exists` `[B,T,A]` or `[B,A]`)."""

@@ -7,32 +7,36 @@ doubles the chain; here both directions are written out.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 
 class _NormSiLU(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, scale: Tensor, eps: float, dims: tuple[int, ...]) -> Tensor:
+    # pyrefly: ignore[bad-override]  # the base takes any arguments; naming them is what torch documents
+    def forward(ctx: Any, x: Tensor, scale: Tensor, eps: float, dims: tuple[int, ...]) -> Tensor:
         wide = x.float()
         inverse = wide.square().mean(dims, keepdim=True).add_(eps).rsqrt_()
         hat = wide * inverse
         ctx.save_for_backward(hat, inverse, scale)
-        ctx.dims, ctx.dtype = dims, x.dtype  # pyrefly: ignore[missing-attribute]
+        ctx.dims, ctx.dtype = dims, x.dtype
         return nn.functional.silu(hat * scale, inplace=True).to(x.dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        hat, inverse, scale = ctx.saved_tensors  # pyrefly: ignore[missing-attribute]
-        dims = ctx.dims  # pyrefly: ignore[missing-attribute]
+    # pyrefly: ignore[bad-override]  # the base takes any arguments; naming them is what torch documents
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        hat, inverse, scale = ctx.saved_tensors
+        dims = ctx.dims
         inner = torch.ops.aten.silu_backward(grad.float(), hat * scale)
         scale_grad = (inner * hat).sum_to_size(scale.shape)
         inner *= scale
         share = (inner * hat).mean(dims, keepdim=True)
         inner.addcmul_(hat, share, value=-1).mul_(inverse)
-        return inner.to(ctx.dtype), scale_grad, None, None  # pyrefly: ignore[missing-attribute]
+        return inner.to(ctx.dtype), scale_grad, None, None
 
 
 def norm_silu(x: Tensor, scale: Tensor, eps: float, dims: tuple[int, ...] = (-1,)) -> Tensor:

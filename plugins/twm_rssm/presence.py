@@ -35,27 +35,12 @@ def presence(first: Tensor, exists: Tensor | None, seen_before: Tensor, present_
     """
     if exists is None:
         everywhere = torch.ones_like(first)
-        keep = ~first & _shift(everywhere, seen_before)
-        return Presence(everywhere, ~first & _shift(everywhere, present_before), everywhere, keep)
+        return Presence(everywhere, ~first & _shift(everywhere, present_before), everywhere, ~first)
     steps = torch.arange(first.shape[1], device=first.device).view(1, -1, *(1 for _ in first.shape[2:]))
     last_reset = torch.where(first, steps, -1).cummax(dim=1).values
     last_seen = torch.where(exists, steps, -1).cummax(dim=1).values
     seen = ((last_seen >= 0) & (last_seen >= last_reset)) | ((last_reset < 0) & seen_before.unsqueeze(1))
     return Presence(exists, ~first & _shift(exists, present_before), seen, ~first & _shift(seen, seen_before))
-
-
-def absent_rows(known: Presence, exists: Tensor | None) -> list[Tensor | None]:
-    """For each step, the rows (of `B*A`) of agents that were seen and are absent; None where there are none.
-
-    Reads the counts back from the device once for the whole sequence, so that the scan works on these rows alone.
-    """
-    steps = known.seen.shape[1]
-    if exists is None:
-        return [None] * steps
-    gone = (known.seen & ~exists).transpose(0, 1).flatten(1)  # T R
-    counts: list[int] = gone.sum(dim=1).tolist()
-    rows = gone.nonzero()[:, 1].split(counts)
-    return [r if n else None for r, n in zip(rows, counts, strict=True)]
 
 
 def _shift(x: Tensor, start: Tensor) -> Tensor:

@@ -7,9 +7,11 @@ without its rounding: the value is exactly 0 or 1.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 
 def draw_index(probs: Tensor, uniform: Tensor) -> Tensor:
@@ -19,17 +21,13 @@ def draw_index(probs: Tensor, uniform: Tensor) -> Tensor:
     return (cdf[..., :-1] <= uniform.unsqueeze(-1)).sum(dim=-1)
 
 
-def mixed_probs(logits: Tensor, unimix: float) -> Tensor:
-    """(1 - unimix) softmax(logits) + unimix / C in float32."""
-    return torch.softmax(logits.float(), dim=-1).mul_(1 - unimix).add_(unimix / logits.shape[-1])
-
-
 class _StraightThrough(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, logits: Tensor, uniform: Tensor | None, forced: Tensor | None, unimix: float) -> Tensor:
+    # pyrefly: ignore[bad-override]  # the base takes any arguments; naming them is what torch documents
+    def forward(ctx: Any, logits: Tensor, uniform: Tensor | None, forced: Tensor | None, unimix: float) -> Tensor:
         soft = torch.softmax(logits.float(), dim=-1)
         ctx.save_for_backward(soft)
-        ctx.unimix, ctx.dtype = unimix, logits.dtype  # pyrefly: ignore[missing-attribute]
+        ctx.unimix, ctx.dtype = unimix, logits.dtype
         if forced is not None:
             return forced.to(soft.dtype, copy=True)
         assert uniform is not None, "a sample needs uniform numbers or forced values"
@@ -38,9 +36,10 @@ class _StraightThrough(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        (soft,) = ctx.saved_tensors  # pyrefly: ignore[missing-attribute]
-        unimix, dtype = ctx.unimix, ctx.dtype  # pyrefly: ignore[missing-attribute]
+    # pyrefly: ignore[bad-override]  # the base takes any arguments; naming them is what torch documents
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        (soft,) = ctx.saved_tensors
+        unimix, dtype = ctx.unimix, ctx.dtype
         inner = torch.ops.aten._softmax_backward_data(grad.float(), soft, -1, torch.float32)
         return inner.mul_(1 - unimix).to(dtype), None, None, None
 

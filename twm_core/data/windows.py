@@ -81,7 +81,7 @@ class ScenarioWindows(Windows):
                 continue
             kept: list[int] = []
             for t0 in range(0, scenario.steps - protocol.steps + 1, protocol.stride):
-                agents, counted, over = self._count(scenario, t0)
+                counted, over = self._count(scenario, t0)
                 if counted < protocol.min_scored:
                     without += 1
                     continue
@@ -129,12 +129,12 @@ class ScenarioWindows(Windows):
         last = t0 + (self.protocol.steps if self.protocol.entering else self.protocol.context)
         return np.flatnonzero((scenario.first < last) & (scenario.first + scenario.length > t0))
 
-    def _count(self, scenario: Scenario, t0: int) -> tuple[int, int, int]:
+    def _count(self, scenario: Scenario, t0: int) -> tuple[int, int]:
         tracks, over = self._choose(scenario, t0)
         if not len(tracks):
-            return 0, 0, over
+            return 0, over
         _, _, exists = self._exists(scenario, tracks, t0)
-        return len(tracks), int(self._scored(scenario, tracks, exists).sum()), over
+        return int(self._scored(scenario, tracks, exists).sum()), over
 
     def _choose(self, scenario: Scenario, t0: int) -> tuple[NDArray[np.int64], int]:
         """Tracks that get a slot, in slot order, and how many were dropped. Uses nothing after the last observed step."""

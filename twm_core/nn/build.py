@@ -43,17 +43,13 @@ def build_world_model(plan: Plan, *, seed: int) -> WorldModel:
             p.name: build_component(p, EncoderGiven(seen=plan.seen, embedding=e))
             for p, e in zip(plan.parts["encoder"], plan.embeddings, strict=True)
         }
-        dynamics = build_component(
-            plan.one("dynamics"), DynamicsGiven(embedding=plan.embedding, action=plan.action, latent=plan.latent)
-        )
+        dynamics = build_component(plan.one("dynamics"), DynamicsGiven(embedding=plan.embedding, action=plan.action, latent=plan.latent))
         decoders = {
             p.name: build_component(p, DecoderGiven(latent=plan.latent, seen=plan.seen, output=o))
             for p, o in zip(plan.parts["decoder"], plan.outputs, strict=True)
         }
         losses = {p.name: _term(p, LossGiven(output=plan.output, latent=plan.latent, seen=plan.seen)) for p in plan.parts["loss"]}
-    return WorldModel(
-        encoders=encoders, dynamics=dynamics, decoders=decoders, losses=losses, seen=plan.seen, action=plan.action
-    )
+    return WorldModel(encoders=encoders, dynamics=dynamics, decoders=decoders, losses=losses, seen=plan.seen, action=plan.action)
 
 
 def _term(part: Planned, given: LossGiven) -> LossTerm:

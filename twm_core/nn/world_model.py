@@ -129,7 +129,8 @@ class WorldModel(nn.Module):
     def loss(self, batch: Batch, *, generator: torch.Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum of all terms, and the unweighted terms as `loss.term`."""
         outputs = self.outputs(batch, generator=generator)
-        total, terms = torch.zeros((), device=batch["is_first"].device), {}
+        terms: dict[str, Tensor] = {}
+        total = torch.zeros((), device=batch["is_first"].device)
         for name, term in self.terms.items():
             for key, value in term.loss(outputs, batch).items():
                 total = total + term.weight * value

@@ -27,11 +27,21 @@ Presence = Literal["ragged", "none", "one", "all"]
 
 @dataclass(frozen=True)
 class Fed:
-    """Named tensors with their axis letters; letters other than `B`, `T`, `A` are never permuted or cut."""
+    """Named tensors with their axis letters; letters other than `B`, `T`, `A` are never permuted or cut.
+
+    Attributes:
+        values: Tensors by key.
+        axes: Their axis letters.
+        classes: Number of values of integer keys.
+        held: Keys that are used without regard to who comes and goes; they matter for the agents that exist at this step.
+        finite: Keys that come from other components, which promise finite numbers; they are spoiled with those only.
+    """
 
     values: dict[str, Tensor]
     axes: dict[str, str]
     classes: dict[str, int] = field(default_factory=dict)
+    held: dict[str, int] = field(default_factory=dict)
+    finite: frozenset[str] = frozenset()
 
     @property
     def exists(self) -> Tensor | None:
@@ -40,15 +50,15 @@ class Fed:
 
     def take(self, axis: str, index: Tensor) -> Fed:
         """Entries `index` of an axis, in every tensor that has it."""
-        return replace(self, values={k: v.index_select(self.axes[k].index(axis), index) if axis in self.axes[k] else v for k, v in self.values.items()})
+        return replace(
+            self, values={k: v.index_select(self.axes[k].index(axis), index) if axis in self.axes[k] else v for k, v in self.values.items()}
+        )
 
     def splice(self, other: Fed, at: int, keys: Iterable[str] | None = None) -> Fed:
         """Steps before `at` from this, steps from `at` on from `other`; only for `keys` where they are given."""
         chosen = set(self.values if keys is None else keys)
-        values = {
-            k: torch.cat([v[:, :at], other.values[k][:, at:]], dim=1) if k in chosen and "T" in self.axes[k] else v
-            for k, v in self.values.items()
-        }
+        timed = {k for k in chosen & set(self.values) if "T" in self.axes[k]}
+        values = {k: torch.cat([v[:, :at], other.values[k][:, at:]], dim=1) if k in timed else v for k, v in self.values.items()}
         return replace(self, values=values)
 
     def put(self, **values: Tensor) -> Fed:
@@ -76,9 +86,11 @@ class Fed:
             if "A" not in axes or key in (EXISTS, CODE):
                 continue
             mask = exists if "T" in axes else exists.any(dim=1)
+            if key in self.held:
+                mask = exists[:, self.held[key], None].expand_as(exists)
             mask = mask.reshape(*mask.shape, *(1,) * (value.dim() - mask.dim()))
             if value.is_floating_point():
-                rubbish = torch.full_like(value, fill)
+                rubbish = torch.full_like(value, 1000.0 if key in self.finite else fill)
             elif value.dtype == torch.bool:
                 rubbish = ~value
             else:

@@ -95,6 +95,11 @@ class ModuleSubject(Subject):
     def expected(self) -> dict[str, list[int]]:
         """Shapes that the spec promises for the readings of `fed`, by name; readings without a promise are left out."""
 
+    def read_without_data(self, module: Any) -> Readings:
+        """What can be read of a module on the device of its parameters, without looking at any value."""
+        device = next((str(p.device) for p in module.parameters()), "cpu")
+        return self.read(module, self.fed.to(device), seed=None if device == "meta" else 7)
+
     @property
     def quiet_fed(self) -> Fed:
         """Input for `read_quietly`."""

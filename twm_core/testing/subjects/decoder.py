@@ -51,13 +51,16 @@ class DecoderSubject(ModuleSubject):
         values: dict[str, Tensor] = {"anchor.dt": batch.values["dt"].reshape(BATCH, 1).expand(BATCH, STEPS).clone()}
         if latent.scene is not None:
             values["features.scene"] = torch.randn((BATCH, STEPS, latent.scene), generator=source)
+            values["rollout.scene"] = torch.randn((BATCH, STEPS, latent.scene), generator=source)
         if latent.agents is not None:
             values["features.agents"] = torch.randn((BATCH, STEPS, AGENTS, latent.agents), generator=source)
+            values["rollout.agents"] = torch.randn((BATCH, STEPS, AGENTS, latent.agents), generator=source)
         if "agents.state" in batch.values:
             values["anchor.state"] = batch.values["agents.state"]
             values[EXISTS] = batch.values[EXISTS]
         axes = {"features.scene": "BTD", "features.agents": "BTAD", "anchor.dt": "BT", "anchor.state": "BTAF", EXISTS: "BTA"}
-        return Fed(values, axes)
+        axes.update({"rollout.scene": "BTD", "rollout.agents": "BTAD"})
+        return Fed(values, axes, held={"rollout.agents": 0}, finite=frozenset({"features.agents", "rollout.agents"}))
 
     @staticmethod
     def split(fed: Fed) -> tuple[Features, Anchor | None]:
@@ -70,10 +73,11 @@ class DecoderSubject(ModuleSubject):
         """`forward` of an input."""
         return module(*self.split(fed))
 
-    def roll(self, module: Any, fed: Fed, *, steps: int | None = None) -> dict[str, Distribution]:
-        """`rollout` of the first `steps` steps as one of `S = 2` futures (the second has the features negated), from the first anchor."""
-        features, anchor = self.split(fed)
-        futures = Features(*(None if x is None else torch.stack([x[:, :steps], -x[:, :steps]], dim=1) for x in features))
+    def roll(self, module: Any, fed: Fed, *, samples: int = SAMPLES) -> dict[str, Distribution]:
+        """`rollout` of `S` futures, of which the second has the features of the first negated, from the first anchor."""
+        _, anchor = self.split(fed)
+        parts = (fed.values.get("rollout.scene"), fed.values.get("rollout.agents"))
+        futures = Features(*(None if x is None else torch.stack([x, -x][:samples], dim=1) for x in parts))
         return module.rollout(futures, None if anchor is None else Anchor(*(x[:, 0] for x in anchor)))
 
     def per_agent(self, key: str) -> bool:

@@ -28,6 +28,7 @@ EMBEDDINGS = {
     "scene and agent tokens": EmbeddingSpec(scene=12, agents=10),
 }
 SAMPLES, HORIZON, FROM = 2, 4, 2
+IMAGINED = "imagined.action"
 
 
 def _ask(embedding: EmbeddingSpec, action: ActionSpec | None, config: Any) -> DynamicsGiven:
@@ -94,7 +95,9 @@ class DynamicsSubject(ModuleSubject):
             lead = (BATCH, STEPS) if action.layout == "scene" else (BATCH, STEPS, AGENTS)
             axes["action"] = "BTU" if action.layout == "scene" else "BTAU"
             values["action"] = torch.randn((*lead, action.width), generator=source)
-        return Fed(values, axes)
+            values[IMAGINED] = values["action"].clone()
+            axes[IMAGINED] = axes["action"]
+        return Fed(values, axes, held={IMAGINED: FROM})
 
     def observe(self, module: Dynamics, fed: Fed, *, state: State | None = None, seed: int | None = 7) -> Trace:
         """Run `observe` on an input."""
@@ -131,8 +134,12 @@ class DynamicsSubject(ModuleSubject):
         return layout == "agents" or (layout == "both" and tensor.dim() > at and tensor.shape[at] == AGENTS)
 
     def read(self, module: Any, fed: Fed, *, seed: int | None = 7) -> Readings:
+        """Posterior, prior, and futures imagined from step `FROM` on.
+
+        States of agents that are not there count too, except in imagination: nothing corrects them, so that they are well defined.
+        """
         trace = self.observe(module, fed, seed=seed)
-        actions = fed.values.get("action")
+        actions = fed.values.get(IMAGINED)
         now = None if fed.exists is None else fed.exists[:, FROM]
         imagined = module.imagine(
             at_time(trace.posterior, FROM),
@@ -143,10 +150,16 @@ class DynamicsSubject(ModuleSubject):
             generator=generator(seed),
         )
         return {
-            **self.belief(module, trace.posterior, "posterior", "BT", fed.exists),
-            **self.belief(module, trace.prior, "prior", "BT", fed.exists),
+            **self.belief(module, trace.posterior, "posterior", "BT", None),
+            **self.belief(module, trace.prior, "prior", "BT", None),
             **self.belief(module, imagined, "imagined", "BSH", None if now is None else now[:, None, None]),
         }
+
+    def read_without_data(self, module: Any) -> Readings:
+        """Features of the initial state: a sequence with agents that come and go may be sorted by who is there."""
+        lead = (BATCH,) if self.given.latent.layout == "scene" else (BATCH, AGENTS)
+        features = module.features(module.initial(lead))
+        return {k: Reading(v, "B") for k, v in (("scene", features.scene), ("agents", features.agents)) if v is not None}
 
     def expected(self) -> dict[str, list[int]]:
         latent = self.given.latent
@@ -182,7 +195,7 @@ class DynamicsSubject(ModuleSubject):
         parts = [fed.values[f"state.{i}"] for i in range(len(self.trace.posterior))]
         state = type(self.trace.posterior)(*parts)
         trace = self.observe(module, fed, state=state)
-        actions, exists = fed.values.get("action"), fed.exists
+        actions, exists = fed.values.get(IMAGINED), fed.exists
         now = None if exists is None else exists[:, 0]
         imagined = module.imagine(state, 1, actions, exists=now, generator=generator(7))
         return {

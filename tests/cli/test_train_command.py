@@ -1,0 +1,129 @@
+"""`twm train`: run folders, resuming, and what is handed to the training loop, which is replaced by a recorder here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from twm_core.recipe import to_toml
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    calls: list[dict[str, Any]] = []
+
+    def train(plan: Any, registry: Any, run: Path, *, resume: bool, reporter: Any) -> dict[str, Any]:
+        calls.append({"plan": plan, "run": run, "resume": resume})
+        reporter.progress(1, 1, {"loss": 0.5})
+        checkpoint = run / "checkpoints" / "step-1"
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        (run / "recipe.toml").write_text(to_toml(plan.resolved()))
+        reason = "interrupted" if plan.training.seed == 13 else "completed"
+        return {"run": str(run), "step": 1, "reason": reason, "checkpoint": str(checkpoint), "seconds": 0.1, "metrics": {"val.ade": 0.25}}
+
+    module = ModuleType("twm_core.training")
+    module.train = train  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "twm_core.training", module)
+    return calls
+
+
+def test_the_assembled_plan_is_trained_in_the_given_folder(toy: Call, recorder: list[dict[str, Any]], tmp_path: Path) -> None:
+    outcome = toy("train", "--run", tmp_path / "a", "--steps", "5", "--dynamics.hidden", "8")
+    assert outcome.status == 0
+    (call,) = recorder
+    assert call["run"] == tmp_path / "a"
+    assert call["plan"].training.steps == 5
+    assert call["plan"].latent.width == 8
+    assert not call["resume"]
+    assert "completed at step 1" in outcome.out
+    assert "val.ade 0.25" in outcome.out
+    assert f"run folder: {tmp_path / 'a'}" in outcome.err
+    assert "step 1/1  loss 0.5" in outcome.err
+
+
+def test_a_new_folder_below_runs_is_made_up_and_named(toy: Call, recorder: list[dict[str, Any]], tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, second = toy("train"), toy("train")
+    assert first.status == second.status == 0
+    folders = [call["run"] for call in recorder]
+    assert folders[0] != folders[1]
+    assert all(folder.parent == Path("runs") for folder in folders)
+    assert f"run folder: {folders[0]}" in first.err
+
+
+def test_the_summary_is_one_json_object_on_request(toy: Call, recorder: list[dict[str, Any]], tmp_path: Path) -> None:
+    answer = json.loads(toy("train", "--run", tmp_path / "a", "--json").out)
+    assert set(answer) == {"run", "step", "reason", "checkpoint", "seconds", "metrics"}
+
+
+def test_a_run_with_checkpoints_is_never_overwritten(toy: Call, recorder: list[dict[str, Any]], tmp_path: Path) -> None:
+    toy("train", "--run", tmp_path / "a")
+    outcome = toy("train", "--run", tmp_path / "a")
+    assert outcome.status == 2
+    assert "already holds checkpoints, and a run is never overwritten" in outcome.err
+    assert "--resume, or give another --run" in outcome.err
+    assert len(recorder) == 1
+
+
+def test_a_resumed_run_takes_its_own_recipe(toy: Call, bare: Call, recorder: list[dict[str, Any]], tmp_path: Path) -> None:
+    toy("train", "--run", tmp_path / "a", "--dynamics", "ring", "--dynamics.slots", "6")
+    outcome = bare("train", "--run", tmp_path / "a", "--resume")
+    assert outcome.status == 0, outcome.err
+    assert recorder[1]["resume"]
+    assert recorder[1]["plan"].resolved() == recorder[0]["plan"].resolved()
+
+
+def test_a_resumed_run_may_be_extended(toy: Call, bare: Call, recorder: list[dict[str, Any]], tmp_path: Path) -> None:
+    toy("train", "--run", tmp_path / "a", "--steps", "5")
+    assert bare("train", "--run", tmp_path / "a", "--resume", "--steps", "9").status == 0
+    assert recorder[1]["plan"].training.steps == 9
+
+
+def test_a_resumed_run_refuses_other_values_and_says_which(toy: Call, bare: Call, recorder: list[dict[str, Any]], tmp_path: Path) -> None:
+    toy("train", "--run", tmp_path / "a")
+    outcome = bare("train", "--run", tmp_path / "a", "--resume", "--dynamics.hidden", "8", "--seed", "4")
+    assert outcome.status == 2
+    assert "dynamics.hidden: 256 in the run, 8 now" in outcome.err
+    assert "training.seed: 0 in the run, 4 now" in outcome.err
+    assert "only training.steps may change" in outcome.err
+
+
+def test_an_option_that_repeats_the_value_of_the_run_is_no_change(toy: Call, bare: Call, recorder: list[Any], tmp_path: Path) -> None:
+    toy("train", "--run", tmp_path / "a", "--dynamics.hidden", "8")
+    assert bare("train", "--run", tmp_path / "a", "--resume", "--dynamics.hidden", "8").status == 0
+
+
+def test_resuming_needs_a_run_folder(toy: Call, tmp_path: Path) -> None:
+    assert "--resume does not know which run to continue" in toy("train", "--resume").err
+    outcome = toy("train", "--resume", "--run", tmp_path)
+    assert outcome.status == 2
+    assert "is not a run folder: it has no recipe.toml" in outcome.err
+
+
+def test_a_file_is_not_a_run_folder(toy: Call, recorder: list[Any], tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    outcome = toy("train", "--run", tmp_path / "a")
+    assert outcome.status == 2
+    assert "is a file" in outcome.err
+
+
+def test_an_interrupted_run_ends_with_its_own_status_and_says_how_to_go_on(toy: Call, recorder: list[Any], tmp_path: Path) -> None:
+    outcome = toy("train", "--run", tmp_path / "a", "--seed", "13")
+    assert outcome.status == 130
+    assert f"twm train --run {tmp_path / 'a'} --resume" in outcome.out
+
+
+def test_a_dry_run_trains_nothing(toy: Call, recorder: list[Any], tmp_path: Path) -> None:
+    outcome = toy("train", "--dry-run", "--run", tmp_path / "a")
+    assert outcome.status == 0
+    assert "-> latent(" in outcome.out
+    assert not recorder
+    assert not (tmp_path / "a").exists()

@@ -1,0 +1,166 @@
+"""The conformance kit is itself tested: every deliberately wrong component is caught by the check that is meant for it, and by no other.
+
+A check that needs the broken promise is blocked rather than failed; everything else passes. Healthy components pass everything.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from twm_core.component import Component
+from twm_core.discovery import Plugin
+from twm_core.registry import Registered
+from twm_core.testing.case import Case, make_cases
+from twm_core.testing.checks import CHECKS
+from twm_core.testing.runner import Run
+
+PLUGIN = Plugin(name="zoo", distribution="acme-zoo", version="1.0", value="zoo", status="loaded")
+
+FAULTS: dict[str, dict[str, str]] = {
+    "encoder": {
+        "refuses by value error": "refuses_by_mismatch",
+        "fits nothing": "fits_something",
+        "gives another spec each time": "specs_are_pure",
+        "builds something else": "builds_its_kind",
+        "lies about its width": "shapes_match_the_spec",
+        "gives a token that the spec does not name": "shapes_match_the_spec",
+        "decides by a value": "runs_without_data",
+        "writes into its input": "input_stays_as_it_is",
+        "draws from the global generator": "draws_nothing_unasked",
+        "counts its calls": "same_seed_same_result",
+        "draws weights from numpy": "same_seed_same_result",
+        "divides by nobody": "results_are_finite",
+        "pools absent agents": "absent_agents_change_nothing",
+        "masks the output only": "absent_agents_leave_gradients_alone",
+        "depends on the slot": "agents_have_no_order",
+        "mixes the batch": "batch_rows_are_independent",
+        "normalises over the batch in training": "batch_rows_are_independent",
+        "has a dead parameter": "gradients_reach_every_parameter",
+        "has a detached layer": "gradients_reach_every_parameter",
+        "forgets a buffer": "state_dict_is_complete",
+        "forgets its statistics": "state_dict_is_complete",
+        "reads the target": "targets_are_not_read",
+        "sees the next step": "future_changes_nothing",
+        "normalises over time": "future_changes_nothing",
+        "remembers earlier steps": "steps_are_seen_alone",
+    },
+    "dynamics": {
+        "reads tokens of absent agents": "absent_agents_change_nothing",
+        "draws from the global generator": "draws_nothing_unasked",
+        "starts with another shape": "builds_its_kind",
+        "has no distribution": "family_is_what_the_spec_says",
+        "has a negative divergence": "divergence_is_a_divergence",
+        "looks before it predicts": "prior_is_blind",
+        "knows who will be there": "prior_is_blind_to_presence",
+        "sees the next step": "posterior_is_causal",
+        "takes the action of the step itself": "posterior_is_causal",
+        "ignores is_first": "resets_forget",
+        "has a clock outside of its state": "steps_match_the_sequence",
+        "corrects absent agents": "absent_agents_keep_their_prior",
+        "moves agents not seen yet": "unseen_agents_stay_initial",
+        "imagines otherwise": "imagining_is_the_prior",
+        "gives equal samples": "samples_differ",
+        "keeps its own seed": "samples_differ",
+        "ignores actions": "actions_matter",
+        "knows later actions": "imagined_past_is_closed",
+        "asks its policy once": "policies_are_actions",
+        "listens to absent agents": "absent_agents_are_not_imagined_with",
+        "swaps samples and steps": "shapes_match_the_spec",
+        "depends on the slot": "agents_have_no_order",
+        "mixes the batch": "batch_rows_are_independent",
+    },
+    "decoder": {
+        "leaves a key out": "keys_match_the_spec",
+        "adds a key": "keys_match_the_spec",
+        "leaves a feature out": "shapes_match_the_spec",
+        "samples another shape": "distributions_work",
+        "samples as it likes": "samples_follow_the_generator",
+        "cannot be detached": "distributions_can_be_mapped",
+        "listens to absent agents": "absent_agents_change_nothing",
+        "depends on the slot": "agents_have_no_order",
+        "mixes the batch": "batch_rows_are_independent",
+        "divides by nobody": "results_are_finite",
+        "remembers earlier steps": "steps_are_decoded_alone",
+        "mixes the futures": "futures_are_decoded_alone",
+        "rolls out backwards": "rollout_is_causal",
+        "rolls out at another speed": "one_step_is_a_rollout",
+        "decodes in the world's frame": "frames_are_free",
+    },
+    "loss": {
+        "divides by nobody": "terms_are_finite_scalars",
+        "takes the root of zero": "terms_are_finite_scalars",
+        "forgets to average": "terms_are_finite_scalars",
+        "returns nothing": "terms_are_finite_scalars",
+        "writes into the batch": "same_input_same_terms",
+        "draws from the global generator": "same_input_same_terms",
+        "trains nothing": "something_is_trained",
+        "reads another branch": "only_its_branches_are_read",
+        "weighs rows by their number": "batch_order_does_not_matter",
+        "weighs slots by their number": "agents_have_no_order",
+        "counts absent agents": "absent_agents_change_nothing",
+        "averages over slots": "empty_slots_change_nothing",
+        "has the wrong sign": "truth_is_best",
+    },
+    "dataset": {
+        "gives another dtype": "batches_match_the_spec",
+        "leaves a key out": "batches_match_the_spec",
+        "counts lanes wrongly": "batches_match_the_spec",
+        "holds what is not a number": "values_are_finite",
+        "leaves rubbish in empty slots": "values_are_finite",
+        "draws while reading": "reads_repeat",
+        "has a new fingerprint each time": "reads_repeat",
+        "normalises over the batch": "windows_do_not_depend_on_company",
+        "counts wrongly": "counts_are_reported",
+        "tests on what it trains on": "splits_share_nothing",
+        "centres on the whole window": "future_leaves_inputs_alone",
+    },
+}
+CONFIGS = {
+    "zoo_configs:OpenEncoder": "config_keeps_the_rules",
+    "zoo_configs:MutableEncoder": "config_keeps_the_rules",
+    "zoo_configs:SilentEncoder": "config_keeps_the_rules",
+    "zoo_configs:ForgetfulEncoder": "config_keeps_the_rules",
+    "zoo_configs:NotAnEncoder": "config_keeps_the_rules",
+    "zoo_configs:Missing": "config_keeps_the_rules",
+    "zoo_heavy_config:HeavyEncoder": "config_is_torch_free",
+}
+
+
+def specimen(kind: str, config: str | None = None) -> Registered:
+    component = Component(
+        kind=kind, name="specimen", summary="One of the zoo.", config=config or f"zoo_configs:Zoo{kind.capitalize()}", build=f"zoo_{kind}:build"
+    )
+    return Registered(component=component, plugin=PLUGIN)
+
+
+def failing(cases: list[Case]) -> set[str]:
+    results = Run(cases).results()
+    assert {r.status for r in results} <= {"passed", "failed", "blocked", "skipped"}
+    return {r.check for r in results if r.status == "failed"}
+
+
+@pytest.mark.parametrize("kind", sorted(FAULTS))
+def test_a_healthy_component_passes_every_check(kind: str) -> None:
+    results = Run(make_cases([specimen(kind)])).results()
+    assert [r for r in results if r.status != "passed"] == []
+    assert len(results) == len(CHECKS[kind])
+
+
+@pytest.mark.parametrize(("kind", "fault"), [(k, f) for k, faults in FAULTS.items() for f in faults])
+def test_a_wrong_component_is_caught_by_its_check_and_no_other(kind: str, fault: str) -> None:
+    cases = make_cases([specimen(kind)], {f"{kind}/specimen": [{"fault": fault}]})
+    assert failing(cases) == {FAULTS[kind][fault]}
+
+
+@pytest.mark.parametrize("config", sorted(CONFIGS))
+def test_a_wrong_config_is_caught_by_its_check_and_no_other(config: str) -> None:
+    assert failing(make_cases([specimen("encoder", config)])) == {CONFIGS[config]}
+
+
+def test_every_check_catches_something() -> None:
+    """No check is vacuous: each has a specimen in the zoo, but for those that the other kinds' specimens cover."""
+    general = {c.name for c in CHECKS["encoder"]}
+    for kind, faults in FAULTS.items():
+        caught = set(faults.values()) | (set(CONFIGS.values()) if kind == "encoder" else set())
+        silent = {c.name for c in CHECKS[kind]} - caught - (set() if kind == "encoder" else general)
+        assert silent <= {"initial_state_has_its_shape"}, kind

@@ -1,0 +1,112 @@
+"""Configs of the zoo: each has a field `fault` that chooses what is wrong; empty is healthy. Torch-free."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from twm_core import (
+    ActionSpec,
+    ComponentConfig,
+    DatasetConfig,
+    DecoderConfig,
+    DynamicsConfig,
+    EmbeddingSpec,
+    EncoderConfig,
+    LatentSpec,
+    LossConfig,
+    Mismatch,
+    ObservationSpec,
+    OutputKey,
+    OutputSpec,
+)
+from twm_core.data.schema import MOTION, agent_actions, traffic_observations
+
+_CALLS = itertools.count()
+
+
+class ZooEncoder(EncoderConfig):
+    width: int = Field(8, ge=1, description="Width of the tokens.")
+    fault: str = Field("", description="What is wrong.")
+
+    def embedding(self, seen: ObservationSpec) -> EmbeddingSpec:
+        if not seen.has("agents.state"):
+            if self.fault == "refuses by value error":
+                raise ValueError("no agents here")
+            raise Mismatch(needs="agents", got=seen.describe())
+        if self.fault == "fits nothing":
+            raise Mismatch(needs="something else", got=seen.describe())
+        width = self.width + (self.fault == "lies about its width")
+        if self.fault == "gives another spec each time":
+            return EmbeddingSpec(agents=self.width, scene=self.width + next(_CALLS) + 1)
+        return EmbeddingSpec(agents=width, scene=None if self.fault == "gives a token that the spec does not name" else self.width)
+
+
+class OpenEncoder(ZooEncoder):
+    model_config = ConfigDict(extra="allow")
+
+
+class MutableEncoder(ZooEncoder):
+    model_config = ConfigDict(frozen=False)
+
+
+class SilentEncoder(ZooEncoder):
+    depth: int = 3
+
+
+class ForgetfulEncoder(ZooEncoder):
+    width: Any = Field(8, description="Comes back from a file as something else.")
+
+    def model_post_init(self, context: Any) -> None:
+        object.__setattr__(self, "width", self.width + 1)
+
+
+class NotAnEncoder(ComponentConfig):
+    fault: str = Field("", description="What is wrong.")
+
+
+class ZooDynamics(DynamicsConfig):
+    deter: int = Field(6, ge=1, description="Deterministic part.")
+    stoch: int = Field(4, ge=1, description="Stochastic part.")
+    fault: str = Field("", description="What is wrong.")
+
+    def latent(self, embedding: EmbeddingSpec, action: ActionSpec | None) -> LatentSpec:
+        if embedding.agents is None:
+            raise Mismatch(needs="agent tokens", got=embedding)
+        return LatentSpec(layout="agents", width=self.deter + self.stoch, family="gaussian", deter=self.deter, groups=self.stoch)
+
+
+class ZooDecoder(DecoderConfig):
+    fault: str = Field("", description="What is wrong.")
+
+    def output(self, latent: LatentSpec, seen: ObservationSpec) -> OutputSpec:
+        if latent.agents is None:
+            raise Mismatch(needs="agent features", got=latent)
+        return OutputSpec(
+            keys=(
+                OutputKey(key="agents.state", distribution="normal", features=MOTION),
+                OutputKey(key="agents.exists", distribution="bernoulli"),
+            )
+        )
+
+
+class ZooLoss(LossConfig):
+    fault: str = Field("", description="What is wrong.")
+
+    def accepts(self, output: OutputSpec, latent: LatentSpec) -> Mismatch | None:
+        if not output.has("agents.state"):
+            return Mismatch(needs="states of agents", got=output)
+        return None
+
+    def branches(self) -> frozenset[Any]:
+        return frozenset({"prediction"})
+
+
+class ZooDataset(DatasetConfig):
+    fault: str = Field("", description="What is wrong.")
+
+    def observations(self) -> tuple[ObservationSpec, ActionSpec | None]:
+        seen = traffic_observations(features=MOTION, dt=0.5, context=3, horizon=4, protocol="zoo", lanes=5)
+        return seen, agent_actions(("push", "m/s^2"))

@@ -1,0 +1,93 @@
+"""A healthy dataset of a few made-up scenarios, and what may be wrong with one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from zoo_configs import ZooDataset
+
+from twm_core.data.dataset import Windows
+from twm_core.data.scenario import OBSERVED, Scenario
+from twm_core.data.schema import MOTION
+from twm_core.data.windows import ScenarioDataset, WindowProtocol
+from twm_core.specs import DatasetGiven
+
+_READS = itertools.count()
+
+
+def scenario(seed: int, tracks: int = 4, steps: int = 16) -> Scenario:
+    random = np.random.default_rng(seed)
+    first = random.integers(0, 4, size=tracks)
+    length = np.minimum(random.integers(10, 16, size=tracks), steps - first)
+    rows = int(length.sum())
+    return Scenario(
+        id=f"made-up-{seed}",
+        site="nowhere",
+        dt=0.5,
+        steps=steps,
+        features=MOTION,
+        state=random.normal(size=(rows, len(MOTION))).astype(np.float32) * 3,
+        code=np.full(rows, OBSERVED, dtype=np.uint8),
+        first=first.astype(np.int64),
+        length=length.astype(np.int64),
+        track=tuple(str(i) for i in range(tracks)),
+        type=random.integers(0, 8, size=tracks).astype(np.int64),
+        lane=random.integers(0, 5, size=rows).astype(np.int64),
+        action=random.normal(size=(rows, 1)).astype(np.float32),
+    )
+
+
+class ZooWindows(Windows):
+    def __init__(self, inner: Windows, fault: str) -> None:
+        self.inner, self.fault = inner, fault
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        batch = self.inner.batch(indices)
+        state, here = batch["agents.state"], batch["agents.exists"].unsqueeze(-1)
+        if self.fault == "gives another dtype":
+            batch["agents.state"] = state.double()
+        elif self.fault == "leaves a key out":
+            del batch["agents.lane"]
+        elif self.fault == "counts lanes wrongly":
+            batch["agents.lane"] = batch["agents.lane"] + 3
+        elif self.fault == "holds what is not a number":
+            batch["agents.state"] = torch.where(here & (torch.arange(state.shape[1])[:, None, None] == 1), torch.nan, state)
+        elif self.fault == "leaves rubbish in empty slots":
+            batch["agents.state"] = torch.where(here, state, 9.0)
+        elif self.fault == "draws while reading":
+            batch["agents.state"] = torch.where(here, state + next(_READS), 0)
+        elif self.fault == "normalises over the batch":
+            batch["agents.state"] = state / (1 + state.abs().amax())
+        elif self.fault == "centres on the whole window":
+            mean = state.sum(dim=(1, 2), keepdim=True) / here.sum(dim=(1, 2), keepdim=True).clamp_min(1)
+            batch["agents.state"] = torch.where(here, state - mean, 0)
+        return batch
+
+    def report(self) -> dict[str, int]:
+        return {**self.inner.report(), **({"windows": 1} if self.fault == "counts wrongly" else {})}
+
+
+class ZooDatasetModel(ScenarioDataset):
+    fault = ""
+
+    def windows(self, split: str) -> Windows:
+        return ZooWindows(super().windows(split), self.fault)
+
+    def fingerprint(self) -> str:
+        return f"{next(_READS):x}" if self.fault == "has a new fingerprint each time" else super().fingerprint()
+
+
+def build(config: ZooDataset, given: DatasetGiven) -> ZooDatasetModel:
+    test = 0 if config.fault == "tests on what it trains on" else 3
+    splits = {"train": [scenario(0, tracks=6), scenario(1)], "val": [scenario(2)], "test": [scenario(test, tracks=6)]}
+    protocol = WindowProtocol(context=3, horizon=4, stride=2)
+    dataset = ZooDatasetModel(seen=given.seen, action=given.action, splits=splits, protocol=protocol)
+    dataset.fault = config.fault
+    return dataset

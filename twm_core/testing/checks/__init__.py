@@ -1,0 +1,47 @@
+"""The checks of each kind, in the order in which they run. Each is a promise: its docstring says which, its name is used in reports.
+
+`COUNTS` is asserted whenever checks are run: a battery that shrinks unnoticed would pass everything.
+"""
+
+from __future__ import annotations
+
+from twm_core.errors import UsageError
+from twm_core.kinds import KINDS
+from twm_core.testing.checks.check import Check
+from twm_core.testing.checks.common import COMMON
+from twm_core.testing.checks.dataset import DATASET
+from twm_core.testing.checks.decoder import DECODER
+from twm_core.testing.checks.dynamics import DYNAMICS
+from twm_core.testing.checks.encoder import ENCODER
+from twm_core.testing.checks.loss import LOSS
+from twm_core.testing.checks.module import MODULE
+
+CHECKS: dict[str, tuple[Check, ...]] = {
+    "dataset": (*COMMON, *DATASET),
+    "encoder": (*COMMON, *MODULE, *ENCODER),
+    "dynamics": (*COMMON, *MODULE, *DYNAMICS),
+    "decoder": (*COMMON, *MODULE, *DECODER),
+    "loss": (*COMMON, *LOSS),
+}
+"""The battery of each kind."""
+
+COUNTS = {"dataset": 13, "encoder": 21, "dynamics": 34, "decoder": 27, "loss": 15}
+"""How many checks each battery has."""
+
+__all__ = ["CHECKS", "COUNTS", "Check", "battery"]
+
+
+def battery(kind: str) -> tuple[Check, ...]:
+    """All checks of a kind.
+
+    Raises:
+        UsageError: The number of checks is not the number that is written down, or a check needs one that is not there.
+    """
+    checks = CHECKS[kind]
+    names = [c.name for c in checks]
+    if len(checks) != COUNTS[kind] or len(set(names)) != len(names):
+        raise UsageError(f"the battery for kind {kind!r} has {len(checks)} checks, {COUNTS[kind]} are written down", "correct one of them")
+    unknown = {n for c in checks for n in c.needs} - set(names)
+    if unknown or set(CHECKS) != set(KINDS):
+        raise UsageError(f"the battery for kind {kind!r} needs checks that are not in it: {', '.join(sorted(unknown))}", "correct `needs`")
+    return checks

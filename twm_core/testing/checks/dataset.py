@@ -1,0 +1,199 @@
+"""Promises of datasets: batches as specified, reads that repeat, splits that share nothing, and inputs that know no future."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from twm_core.data.dataset import Batch
+from twm_core.data.scenario import Scenario
+from twm_core.data.schema import EXISTENCE_CODES
+from twm_core.data.windows import ScenarioDataset
+from twm_core.specs import KeySpec
+from twm_core.testing.checks.check import Check
+from twm_core.testing.failure import NotApplicable, broken
+from twm_core.testing.subjects import DatasetSubject
+
+_SEEN = [EXISTENCE_CODES.index("observed"), EXISTENCE_CODES.index("interpolated")]
+
+
+def batches_match_the_spec(subject: DatasetSubject) -> None:
+    """Every split has windows, and its batches hold exactly the keys of the spec (and `action`), with their dtypes, shapes and classes."""
+    seen, action = subject.given.seen, subject.given.action
+    keys = list(seen.keys)
+    if action is not None:
+        axes = "B T U" if action.layout == "scene" else "B T A U"
+        keys.append(KeySpec(key="action", axes=axes, shape=(action.width,)))
+    for split, windows in subject.windows.items():
+        if not len(windows):
+            broken(f"split {split} has no window", "raise DataError for a split that is empty")
+        batch, rows = subject.batches[split], len(subject.picked(windows))
+        if set(batch) != {k.key for k in keys}:
+            missing, more = {k.key for k in keys} - set(batch), set(batch) - {k.key for k in keys}
+            broken(f"{split}: keys missing {sorted(missing)}, not in the spec {sorted(more)}", "give exactly the keys of observations()")
+        sizes = {"B": rows, "T": seen.context + seen.horizon}
+        for key in keys:
+            _check_key(split, key, batch[key.key], sizes)
+
+
+def _check_key(split: str, key: KeySpec, value: Tensor, sizes: dict[str, int]) -> None:
+    dtype = str(value.dtype).removeprefix("torch.")
+    if dtype != key.dtype:
+        broken(f"{split}: {key.key} is {dtype}, the spec says {key.dtype}", "cast it")
+    fixed = iter(key.shape)
+    letters = key.axes.split()
+    if value.dim() != len(letters):
+        broken(f"{split}: {key.key} has shape {list(value.shape)}, the spec says {key.axes}", "follow the axes of the spec")
+    for letter, size in zip(letters, value.shape, strict=True):
+        wanted = sizes.setdefault(letter, size) if letter in ("B", "T", "A") else next(fixed)
+        if size != wanted:
+            broken(f"{split}: {key.key} has shape {list(value.shape)}; axis {letter} is {wanted} elsewhere", "follow the axes of the spec")
+    if key.classes is not None and value.numel() and not 0 <= int(value.min()) <= int(value.max()) < key.classes:
+        broken(
+            f"{split}: {key.key} holds {int(value.min())} to {int(value.max())}, the spec says {key.classes} classes", "count unknown as 0"
+        )
+
+
+def values_are_finite(subject: DatasetSubject) -> None:
+    """No batch holds NaN or infinity, and what an agent that does not exist has in `agents.state` is zero."""
+    for split, batch in subject.batches.items():
+        for key, value in batch.items():
+            if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+                broken(f"{split}: {key} is not finite", "repair or refuse such rows when reading, and count them")
+        if "agents.state" in batch and bool((batch["agents.state"][~batch["agents.exists"]] != 0).any()):
+            broken(f"{split}: agents.state is not zero where agents do not exist", "write zeros there")
+
+
+def reads_repeat(subject: DatasetSubject) -> None:
+    """The same indices give the same batch, in whichever order windows are read, and a second instance has the same fingerprint."""
+    for split, windows in subject.windows.items():
+        picked = subject.picked(windows)
+        windows.batch(picked[-1:])
+        again = windows.batch(picked)
+        for key, value in subject.batches[split].items():
+            if not torch.equal(again[key], value):
+                broken(f"{split}: {key} differs when it is read again", "draw nothing while reading")
+    one, two = subject.instance.fingerprint(), subject.build().fingerprint()
+    if one != two or not one or set(one) - set("0123456789abcdef"):
+        broken(f"fingerprints of two instances are {one!r} and {two!r}", "hash the data and what decides windows and splits, as hex")
+
+
+def windows_do_not_depend_on_company(subject: DatasetSubject) -> None:
+    """A window is the same alone as beside others, but for padding slots after its agents."""
+    letters = {k.key: k.axes.split() for k in subject.given.seen.keys}
+    for split, windows in subject.windows.items():
+        for row, index in enumerate(subject.picked(windows)):
+            alone = windows.batch([index])
+            for key, value in alone.items():
+                together = subject.batches[split][key][row : row + 1]
+                if "A" in letters.get(key, []):
+                    at = letters[key].index("A")
+                    together = together.narrow(at, 0, value.shape[at])
+                if not torch.equal(together, value):
+                    broken(f"{split}: {key} of window {index} depends on the other windows of its batch", "collate by padding only")
+
+
+def counts_are_reported(subject: DatasetSubject) -> None:
+    """`report()` counts the windows, and whatever else it counts is not negative."""
+    for split, windows in subject.windows.items():
+        report = windows.report()
+        if report.get("windows") != len(windows):
+            broken(
+                f"{split}: report() says {report.get('windows')} windows, there are {len(windows)}",
+                "report what is there and what was left out",
+            )
+        if any(v < 0 for v in report.values()):
+            broken(f"{split}: report() has negative counts: {report}", "count")
+
+
+def splits_share_nothing(subject: DatasetSubject) -> None:
+    """No scenario row stands in two splits (tested for datasets made of scenarios)."""
+    dataset = subject.instance
+    if not isinstance(dataset, ScenarioDataset):
+        raise NotApplicable("it is not made of scenarios")
+    owner: dict[bytes, str] = {}
+    for split, scenarios in dataset.splits.items():
+        for scenario in scenarios:
+            for rows in _rows(scenario):
+                if owner.setdefault(rows, split) != split:
+                    broken(f"rows of scenario {scenario.id} stand in {owner[rows]} and in {split}", "split by scenario, vehicle or time")
+
+
+def _rows(scenario: Scenario) -> set[bytes]:
+    """The moving rows of a scenario (those that stand still may repeat by chance), with their place in the world."""
+    origin = np.asarray(scenario.origin, dtype=np.float64)
+    speed = np.hypot(scenario.state[:, scenario.features.index("vx")], scenario.state[:, scenario.features.index("vy")])
+    moving = np.isin(scenario.code, _SEEN) & (speed > 0.5)
+    place = origin.tobytes() + scenario.site.encode()
+    return {place + row.tobytes() for row in scenario.state[moving]}
+
+
+def future_leaves_inputs_alone(subject: DatasetSubject) -> None:
+    """Noise in every row after the observed steps leaves every input of the observed steps bit-identical.
+
+    Tested on the scenarios that the dataset is made of. How those came out of raw files is for the dataset's own tests: derivatives
+    must be backward differences.
+    """
+    dataset = subject.instance
+    if not isinstance(dataset, ScenarioDataset):
+        raise NotApplicable("it is not made of scenarios")
+    context = subject.given.seen.context
+    inputs = [k for k in subject.given.seen.keys if k.role == "input"]
+    for split in dataset.splits:
+        scenario, protocol = dataset.splits[split][0], dataset.protocol
+        # Only the first window of one scenario is looked at, so that the noise may begin right after its context.
+        alone = _only(dataset, split, scenario)
+        noisy = _only(dataset, split, _with_noise(scenario, context))
+        if alone is None or noisy is None:
+            continue
+        for key in inputs:
+            before, after = alone[key.key], noisy[key.key]
+            if "T" in key.axes.split():
+                before, after = before[:, : protocol.context], after[:, : protocol.context]
+            if before.shape != after.shape or not torch.equal(before, after):
+                broken(f"{split}: {key.key} at observed steps changes when the future does", "use nothing after the last observed step")
+
+
+def _only(dataset: ScenarioDataset, split: str, scenario: Scenario) -> Batch | None:
+    """The window of one scenario that starts at its first step, None where there is none."""
+    protocol = replace(dataset.protocol, stride=max(scenario.steps, 1), min_scored=0)
+    fresh = ScenarioDataset(
+        seen=dataset.seen, action=dataset.action, splits={split: (scenario,)}, protocol=protocol, train_stride=protocol.stride
+    )
+    if scenario.steps < protocol.steps:
+        return None
+    fresh.train_stride = protocol.stride
+    return fresh.windows(split).batch([0])
+
+
+def _with_noise(scenario: Scenario, context: int) -> Scenario:
+    """The scenario with other states, lanes and actions at every step from `context` on, and with some of its agents hidden there."""
+    random = np.random.default_rng(17)
+    step = np.repeat(scenario.first - scenario.offset, scenario.length) + np.arange(len(scenario.state))
+    late = step >= context
+    state, code = scenario.state.copy(), scenario.code.copy()
+    state[late] = random.normal(size=state[late].shape).astype(np.float32) * 100 * math.pi
+    code[late & (random.random(len(code)) < 0.3)] = EXISTENCE_CODES.index("occluded")
+    changed = replace(scenario, state=state, code=code)
+    if scenario.lane is not None:
+        changed = replace(changed, lane=np.where(late, random.permutation(scenario.lane), scenario.lane))
+    if scenario.action is not None:
+        changed = replace(
+            changed, action=np.where(late[:, None], random.normal(size=scenario.action.shape), scenario.action).astype(np.float32)
+        )
+    return changed
+
+
+DATASET = (
+    Check(batches_match_the_spec, needs=("builds_its_kind",)),
+    Check(values_are_finite, needs=("batches_match_the_spec",)),
+    Check(reads_repeat, needs=("batches_match_the_spec",)),
+    Check(windows_do_not_depend_on_company, needs=("reads_repeat",)),
+    Check(counts_are_reported, needs=("builds_its_kind",)),
+    Check(splits_share_nothing, needs=("builds_its_kind",)),
+    Check(future_leaves_inputs_alone, needs=("batches_match_the_spec",)),
+)

@@ -1,0 +1,186 @@
+"""Promises of decoders: the keys of the spec, distributions that work, rollouts that agree with single steps, and free frames."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from twm_core.nn.distributions import Distribution
+from twm_core.nn.interfaces import Anchor, Features
+from twm_core.testing.batches import AGENTS, BATCH, STEPS, Fed
+from twm_core.testing.checks.check import Check
+from twm_core.testing.failure import NotApplicable, broken
+from twm_core.testing.readings import CLOSE, distance, same, take
+from twm_core.testing.subjects import DecoderSubject
+
+_PAIRS = (("x", "y"), ("vx", "vy"), ("ax", "ay"))
+TURN, SHIFT = 0.7, (3.0, -5.0)
+
+
+def _decoded(subject: DecoderSubject, fed: Fed | None = None) -> dict[str, Distribution]:
+    with torch.no_grad():
+        return subject.decode(subject.instance, subject.fed if fed is None else fed)
+
+
+def keys_match_the_spec(subject: DecoderSubject) -> None:
+    """`forward` and `rollout` return a distribution for each key of the output spec, and nothing else."""
+    promised = {k.key for k in subject.given.output.keys}
+    with torch.no_grad():
+        for name, decoded in (("forward", _decoded(subject)), ("rollout", subject.roll(subject.instance, subject.fed))):
+            if set(decoded) != promised:
+                broken(
+                    f"{name} returns {sorted(decoded)}, the spec promises {sorted(promised)}", "name every decoded key in the output spec"
+                )
+            wrong = [k for k, d in decoded.items() if not isinstance(d, Distribution)]
+            if wrong:
+                broken(f"{name} returns no Distribution for {wrong}", "wrap tensors in a class derived from Distribution")
+
+
+def distributions_work(subject: DecoderSubject) -> None:
+    """Mean, mode and sample have the shape of a value, log_prob the leading axes of one; all are finite for agents that exist."""
+    exists = subject.fed.exists
+    for key, distribution in _decoded(subject).items():
+        shape = subject.value_shape(key, [BATCH, STEPS])
+        lead = [BATCH, STEPS, AGENTS] if subject.per_agent(key) else [BATCH, STEPS]
+        draw = distribution.sample(torch.Generator().manual_seed(2))
+        values = {"mean": distribution.mean, "mode": distribution.mode, "sample": draw}
+        log_prob = distribution.log_prob(draw.detach())
+        if list(log_prob.shape)[: len(lead)] != lead or log_prob.dim() > len(shape):
+            broken(f"log_prob of {key} has shape {list(log_prob.shape)}, leading axes are {lead}", "sum over the features of a value only")
+        for name, value in values.items():
+            if list(value.shape) != shape:
+                broken(f"{name} of {key} has shape {list(value.shape)}, a value has {shape}", "one number for each named feature")
+        for name, value in {**values, "log_prob": log_prob}.items():
+            counted = value[exists] if exists is not None and subject.per_agent(key) else value
+            if not bool(torch.isfinite(counted.double()).all()):
+                broken(f"{name} of {key} is not finite", "bound scales away from 0")
+
+
+def samples_follow_the_generator(subject: DecoderSubject) -> None:
+    """A draw depends on the generator that is passed in, and on nothing else."""
+    for key, distribution in _decoded(subject).items():
+        before = torch.get_rng_state()
+        one, two = (distribution.sample(torch.Generator().manual_seed(4)) for _ in range(2))
+        after = torch.get_rng_state()
+        torch.set_rng_state(before)
+        if not torch.equal(before, after) or distance(one.double(), two.double()) > 0:
+            broken(f"samples of {key} ignore the generator", "pass `generator` on to every torch.rand and randn")
+
+
+def distributions_can_be_mapped(subject: DecoderSubject) -> None:
+    """`map` with an index gives the distribution of these entries, and `detach` cuts the gradient."""
+    decoded = subject.decode(subject.instance, subject.fed)
+    for key, distribution in decoded.items():
+        part = distribution.map(lambda x: x[:, 1:3])
+        worst = distance(part.mean, distribution.mean[:, 1:3])
+        worst = max(worst, distance(part.log_prob(distribution.mode[:, 1:3]), distribution.log_prob(distribution.mode)[:, 1:3]))
+        if not worst <= CLOSE:
+            broken(
+                f"{key}: mapping an index gives another distribution, off by {worst:.3g}", "apply the function to every tensor, expanded"
+            )
+        if distribution.detach().mean.requires_grad:
+            broken(f"{key}: detach leaves a gradient", "apply the function to every tensor")
+
+
+def steps_are_decoded_alone(subject: DecoderSubject) -> None:
+    """`forward` decodes every entry of the leading axes by itself."""
+    with torch.no_grad():
+        whole = subject.tell(_decoded(subject), "forward", "BT", subject.fed.exists)
+        for t in range(STEPS):
+            one = subject.fed.take("T", torch.tensor([t]))
+            alone = subject.tell(_decoded(subject, one), "forward", "BT", one.exists)
+            same(alone, take(whole, "T", [t]), f"step {t} alone", "memory belongs into the dynamics", CLOSE)
+
+
+def one_step_is_a_rollout(subject: DecoderSubject) -> None:
+    """A rollout of one step is what `forward` decodes from the same anchor."""
+    one = subject.fed.take("T", torch.tensor([0]))
+    features, anchor = subject.split(one)
+    future = Features(*(None if x is None else x[:, None] for x in features))
+    start = None if one.exists is None else one.exists[:, :1]
+    with torch.no_grad():
+        rolled = subject.instance.rollout(future, None if anchor is None else Anchor(*(x[:, 0] for x in anchor)))
+        forward = subject.tell(_decoded(subject, one), "step", "BT", start)
+        got = subject.tell({k: d.map(lambda x: x[:, 0]) for k, d in rolled.items()}, "step", "BT", start)
+    same(got, forward, "rollout of one step against forward", "decode the first step of a rollout as forward does", CLOSE)
+
+
+def rollout_is_causal(subject: DecoderSubject) -> None:
+    """Step `h` of a rollout does not depend on the features of later steps."""
+    fed, upto = subject.fed, range(2)
+    changed = fed.splice(subject.feed(seed=1), 2, ("rollout.scene", "rollout.agents"))
+    start = None if fed.exists is None else fed.exists[:, 0][:, None, None]
+    with torch.no_grad():
+        usual, other = (subject.tell(subject.roll(subject.instance, f), "rollout", "BSH", start) for f in (fed, changed))
+    same(take(other, "H", upto), take(usual, "H", upto), "the first two steps with other features later", "integrate forward in time")
+
+
+def futures_are_decoded_alone(subject: DecoderSubject) -> None:
+    """Each of the `S` futures of a rollout is decoded without regard to the others."""
+    start = None if subject.fed.exists is None else subject.fed.exists[:, 0][:, None, None]
+    with torch.no_grad():
+        both = subject.tell(subject.roll(subject.instance, subject.fed), "rollout", "BSH", start)
+        single = subject.roll(subject.instance, subject.fed, samples=1)
+        same(
+            subject.tell(single, "rollout", "BSH", start),
+            take(both, "S", [0]),
+            "one future alone",
+            "treat futures like rows of a batch",
+            CLOSE,
+        )
+
+
+def frames_are_free(subject: DecoderSubject) -> None:
+    """Turning and shifting the world turns and shifts the decoded states.
+
+    A decoder of absolute states says so by a config field `parametrisation` with the value `absolute`, and is left alone.
+    """
+    if getattr(subject.config, "parametrisation", "") == "absolute":
+        raise NotApplicable("it decodes absolute states")
+    key = "agents.state"
+    if "anchor.state" not in subject.fed.values or not subject.given.output.has(key):
+        raise NotApplicable("no states of agents are decoded")
+    names = tuple(f.name for f in subject.given.seen.get(key).features)
+    moved = subject.fed.put(anchor__state=_move(subject.fed.values["anchor.state"], names))
+    features = subject.given.output.get(key).features
+    exists = subject.fed.exists
+    assert exists is not None
+    with torch.no_grad():
+        for name, lead, run in (("forward", exists, subject.decode), ("rollout", exists[:, 0][:, None, None], subject.roll)):
+            straight = run(subject.instance, subject.fed)[key].mean
+            got = run(subject.instance, moved)[key].mean
+            difference = got - _move(straight, features)
+            for i, feature in enumerate(features):
+                if feature == "heading":
+                    difference[..., i] = torch.atan2(difference[..., i].sin(), difference[..., i].cos())
+            worst = distance(difference, torch.zeros_like(difference), lead.expand(difference.shape[:-1]))
+            if not worst <= 1e-3:
+                broken(f"{name} in a turned and shifted world is off by {worst:.3g}", "decode changes in the frame of each agent")
+
+
+def _move(state: Tensor, names: tuple[str, ...]) -> Tensor:
+    """States in a world that is turned by `TURN` and shifted by `SHIFT`."""
+    columns = dict(zip(names, state.unbind(dim=-1), strict=True))
+    angle = torch.tensor(TURN)
+    for a, b in _PAIRS:
+        if a in columns and b in columns:
+            x, y = columns[a], columns[b]
+            columns[a], columns[b] = x * angle.cos() - y * angle.sin(), x * angle.sin() + y * angle.cos()
+    columns["x"], columns["y"] = columns["x"] + SHIFT[0], columns["y"] + SHIFT[1]
+    columns["heading"] = columns["heading"] + angle
+    return torch.stack([columns[n] for n in names], dim=-1)
+
+
+DECODER = (
+    Check(keys_match_the_spec, needs=("builds_its_kind",)),
+    Check(distributions_work, needs=("keys_match_the_spec", "shapes_match_the_spec")),
+    Check(samples_follow_the_generator, needs=("keys_match_the_spec",)),
+    Check(distributions_can_be_mapped, needs=("keys_match_the_spec",)),
+    Check(steps_are_decoded_alone, needs=("keys_match_the_spec", "same_seed_same_result", "batch_rows_are_independent")),
+    Check(futures_are_decoded_alone, needs=("shapes_match_the_spec", "same_seed_same_result")),
+    Check(
+        one_step_is_a_rollout, needs=("shapes_match_the_spec", "same_seed_same_result", "rollout_is_causal", "futures_are_decoded_alone")
+    ),
+    Check(rollout_is_causal, needs=("shapes_match_the_spec", "same_seed_same_result")),
+    Check(frames_are_free, needs=("shapes_match_the_spec", "same_seed_same_result")),
+)
