@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import tomli_w
 import typer
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 
 def option(name: str, annotation: Any, default: Any, *flags: str, **settings: Any) -> inspect.Parameter:
@@ -105,13 +106,15 @@ def range_text(field: FieldInfo) -> str:
 
 
 def inline(value: Any) -> str:
-    """A value on one line of TOML."""
+    """A value on one line of TOML; models, paths, enumerations and sets as a recipe file would hold them."""
+    return _inline(to_jsonable_python(value, inf_nan_mode="constants"))
+
+
+def _inline(value: Any) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_key(k)} = {inline(v)}" for k, v in value.items() if v is not None) + "}"
+        return "{" + ", ".join(f"{_key(k)} = {_inline(v)}" for k, v in value.items() if v is not None) + "}"
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(inline(v) for v in value) + "]"
-    if isinstance(value, Path):
-        value = str(value)
+        return "[" + ", ".join(_inline(v) for v in value if v is not None) + "]"
     return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip("\n")
 
 

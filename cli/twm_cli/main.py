@@ -29,6 +29,9 @@ COMMANDS = {
 }
 """Built-in commands: name and summary. The module of a command is its name with underscores."""
 
+_USAGE_ERROR: type[Any] = typer.BadParameter.__mro__[1]
+"""What all errors about words have in common. Typer 0.26 has no public name for it; later ones have `TyperException` above it."""
+
 _TAKES_VALUE = {"-p": True, "--plugin": True}
 
 
@@ -44,7 +47,7 @@ def main(words: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if words is None else words)
     try:
         status = _run(words)
-    except typer.TyperException as error:
+    except _USAGE_ERROR as error:
         if _wants_traceback():
             raise
         return _say(_with_given(error.format_message(), words), f"see {_help_command(words)}", status=max(error.exit_code, 1))

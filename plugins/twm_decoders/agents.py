@@ -1,7 +1,9 @@
 """The agent decoder: latent features and an anchor to the next state of every agent, and to whether it still exists.
 
 An MLP emits, for each agent, a residual to constant velocity in the agent's own frame (see `motion.py`), in units of the residuals'
-standard deviation over the training data, and an existence logit.
+standard deviation over the training data, and an existence logit. With the priors that turn, the last known yaw rate (and, behind
+learned gates, the last longitudinal acceleration) go on acting at every step, as far as the gates of that step let them through: noisy
+yaw rates are shut out, real curves are not learned anew.
 
 Two forms, by the layout of the latent:
 
@@ -15,6 +17,7 @@ Both are permutation-equivariant, and turn and shift with the world.
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -26,11 +29,19 @@ from twm_core.nn.distributions import Bernoulli, Distribution
 from twm_core.nn.interfaces import Anchor, Decoder, Features
 from twm_core.nn.normaliser import Normaliser
 from twm_core.specs import DecoderGiven, KeySpec
-from twm_decoders.config import MOTION, AgentsConfig
-from twm_decoders.motion import RESIDUALS, Motion, integrate, residual_between, turn
+from twm_decoders.config import MOTION, TURN, AgentsConfig
+from twm_decoders.motion import RESIDUALS, Motion, integrate, residual_between, speeding, turn, turning
 
 STATE, EXISTS = "agents.state", "agents.exists"
 _QUERY = 7
+_GATES = 2
+
+
+class _Drift(NamedTuple):
+    """Residuals of one step, `[...,A,5]`, that the last known yaw rate and acceleration would cause."""
+
+    turning: Tensor
+    speeding: Tensor
 
 
 class AgentsDecoder(Decoder):
@@ -53,14 +64,33 @@ class AgentsDecoder(Decoder):
         self.query = Normaliser(_QUERY) if pooled else None
         widths = [width + (_QUERY if pooled else 0), *[config.width] * config.layers]
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
-        self.head = nn.Linear(config.width, RESIDUALS + int(config.existence))
+        self.prior = config.prior
+        self.turn = [state.index(n) for n in TURN] if config.prior != "constant-velocity" else []
+        self.gates = _GATES if config.prior == "gated-turn" else 0
+        self.head = nn.Linear(config.width, RESIDUALS + int(config.existence) + self.gates)
 
-    def _emit(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _emit(self, x: Tensor, drift: _Drift | None) -> tuple[Tensor, Tensor | None]:
         for layer in self.hidden:
             x = F.dropout(F.silu(layer(x)), self.dropout, self.training)
         out = self.head(x).float()
         residual = self.scale.centre + self.scale.std * out[..., :RESIDUALS]
+        if drift is not None and self.gates:
+            gate = out[..., -_GATES:].sigmoid()
+            residual = residual + gate[..., :1] * drift.turning + gate[..., 1:] * drift.speeding
+        elif drift is not None:
+            residual = residual + drift.turning
         return residual, out[..., RESIDUALS] if self.existence else None
+
+    def _drift(self, anchor: Anchor) -> _Drift | None:
+        """What the last known yaw rate and acceleration would do in every step, `[...,A,5]` each."""
+        if not self.turn:
+            return None
+        _, _, h, vx, vy = self._known(anchor).unbind(-1)
+        ax, ay, yaw_rate = torch.where(anchor.exists[..., None], anchor.state[..., self.turn], 0).unbind(-1)
+        along, _ = turn(ax, ay, -h)
+        velocity = torch.stack(turn(vx, vy, -h), dim=-1)
+        dt = anchor.dt[..., None]
+        return _Drift(turning(velocity, yaw_rate, dt), speeding(along, dt))
 
     def _ask(self, motion: Tensor, exists: Tensor) -> Tensor:
         """What an agent of a pooled latent asks with: `[...,A,7]`, relative to the mean position and direction of the scene."""
@@ -94,7 +124,7 @@ class AgentsDecoder(Decoder):
     def forward(self, features: Features, anchor: Anchor | None) -> dict[str, Distribution]:
         anchor = _needed(anchor)
         motion = self._known(anchor)
-        residual, logit = self._emit(self._inputs(features, motion, anchor.exists))
+        residual, logit = self._emit(self._inputs(features, motion, anchor.exists), self._drift(anchor))
         dt = anchor.dt.expand(motion.shape[:-2])
         states = integrate(motion, residual.unsqueeze(-3), dt).squeeze(-3)
         return self._wrap_up(states, motion[..., 2], logit)
@@ -104,25 +134,31 @@ class AgentsDecoder(Decoder):
         motion = self._known(anchor)[:, None]  # B 1 A 5
         dt = anchor.dt[:, None]
         if self.pooled:
-            return self._rollout_fed_back(features, motion, anchor.exists[:, None], dt)
+            return self._rollout_fed_back(features, motion, anchor, dt)
         assert features.agents is not None
-        residual, logit = self._emit(features.agents)  # B S H A ...
+        drift = self._drift(anchor)
+        if drift is not None:
+            drift = _Drift(*(x[:, None, None] for x in drift))  # B 1 1 A 5
+        residual, logit = self._emit(features.agents, drift)  # B S H A ...
         samples = residual.shape[1]
         motion = motion.expand(-1, samples, -1, -1)
         states = integrate(motion, residual, dt.expand(-1, samples))
         heading = torch.cat([motion[:, :, None, :, 2], states[:, :, :-1, :, 2]], dim=2)
         return self._wrap_up(states, heading, logit)
 
-    def _rollout_fed_back(self, features: Features, motion: Tensor, exists: Tensor, dt: Tensor) -> dict[str, Distribution]:
+    def _rollout_fed_back(self, features: Features, motion: Tensor, anchor: Anchor, dt: Tensor) -> dict[str, Distribution]:
         assert features.scene is not None
+        drift = self._drift(anchor)
+        if drift is not None:
+            drift = _Drift(*(x[:, None] for x in drift))  # B 1 A 5
         samples, steps = features.scene.shape[1:3]
         motion = motion.expand(-1, samples, -1, -1)
-        exists, dt = exists.expand(-1, samples, -1), dt.expand(-1, samples)
+        exists, dt = anchor.exists[:, None].expand(-1, samples, -1), dt.expand(-1, samples)
         states: list[Tensor] = []
         headings: list[Tensor] = []
         logits: list[Tensor | None] = []
         for h in range(steps):
-            residual, logit = self._emit(self._inputs(Features(features.scene[:, :, h], None), motion, exists))
+            residual, logit = self._emit(self._inputs(Features(features.scene[:, :, h], None), motion, exists), drift)
             headings.append(motion[..., 2])
             motion = integrate(motion, residual.unsqueeze(-3), dt).squeeze(-3)
             states.append(motion)

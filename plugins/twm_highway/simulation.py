@@ -3,7 +3,7 @@
 One step: sort, find neighbours, accelerate (IDM, end of lanes, co-operation where lanes merge), decide lane changes (MOBIL, left and
 right in turn so that two vehicles never claim one gap from both sides), log, move, let vehicles leave and enter. Speed is integrated with
 Euler steps and position with the mean of the old and the new speed. A lane change moves the vehicle along a minimum-jerk profile over
-4.5 to 7.5 s; below `CRAWL` the lateral clock slows with the speed, so that nobody slides sideways at a standstill.
+4.8 to 7.5 s; below `CRAWL` the lateral clock slows with the speed, so that nobody slides sideways at a standstill.
 
 Every run has a random generator of its own: a run gives the same bits alone and among others.
 """
@@ -35,17 +35,17 @@ CRAWL = 8.0
 HARDEST = -8.0
 """Hardest braking, m/s²."""
 
-_NOISE_SECONDS = 4.0
-_SWAY_RATE = 0.35
+_NOISE_SECONDS = 4.0  # correlation time of the acceleration noise
+_SWAY_RATE = 0.35  # rad/s and m: how drivers sway within their lane (critically damped, driven by white noise)
 _SWAY_DEVIATION = 0.1
-_REST = 4.0
-_SIDE_ACCELERATION = 2.5
-_ANTICIPATION = 1.0
-_COOPERATION = -1.3
-_MANDATORY = 300.0
-_SHORT_HEADWAY = 0.45
+_REST = 4.0  # s between two lane changes of one driver
+_SIDE_ACCELERATION = 2.5  # m/s² that drivers accept in bends
+_ANTICIPATION = 1.0  # m/s² with which they slow down ahead of a lower limit
+_COOPERATION = -1.3  # m/s² with which they adapt to a gap or open one
+_MANDATORY = 300.0  # m ahead of a lane's end or an exit where changing becomes mandatory
+_SHORT_HEADWAY = 0.45  # share of the headway accepted in the most urgent change, and how much more in the least urgent
 _HEADWAY_SLOPE = 0.25
-_RELAXATION = 12.0
+_RELAXATION = 12.0  # s over which the full headway is restored
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ class _GRUGates(torch.autograd.Function):
         gi, gh = from_input.float(), from_hidden.float()
         gates = (gi[..., : 2 * width] + gh[..., : 2 * width]).sigmoid_()
         reset, update = gates.chunk(2, dim=-1)
-        new = torch.addcmul(gi[..., 2 * width :], reset, gh[..., 2 * width :]).tanh_()
+        # tanh(x) = 2 sigmoid(2x) - 1, because tanh takes six times as long as sigmoid on the CPU.
+        new = torch.addcmul(gi[..., 2 * width :], reset, gh[..., 2 * width :]).mul_(2).sigmoid_().mul_(2).sub_(1)
         ctx.save_for_backward(reset, update, new, gh[..., 2 * width :], hidden)
         ctx.dtypes = (from_input.dtype, from_hidden.dtype)
         return torch.lerp(new, hidden, update)

@@ -31,7 +31,8 @@ class _Gates(torch.autograd.Function):
         reset, candidate, update = gates.float().chunk(3, dim=-1)
         reset = reset.sigmoid()
         update = (update - 1).sigmoid_()
-        value = (reset * candidate).tanh_()
+        # tanh(x) = 2 sigmoid(2x) - 1, because tanh takes six times as long as sigmoid on the CPU.
+        value = (reset * candidate).mul_(2).sigmoid_().mul_(2).sub_(1)
         ctx.save_for_backward(reset, candidate, update, value, deter)
         ctx.dtype = gates.dtype
         return torch.lerp(deter, value, update)

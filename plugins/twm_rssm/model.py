@@ -45,9 +45,20 @@ class _Sequence(NamedTuple):
     action_parts: Tensor | None  # T R D: the action's part of the cell
     keep: Tensor  # T R 1: 0 where the state is dropped before the step
     heard: Tensor | None  # T B A bool: who may be attended to
-    uniform: Tensor | None  # T R G: the noise
+    uniform: Tensor  # T R G: the noise
     forced: Tensor | None  # T R G C: samples to use instead
-    absent: Tensor | None  # T R 1 bool: agents that were seen and are absent; None where nobody ever is
+    masks: tuple[Tensor, Tensor] | None  # T R 1 each: absent after having been seen (bool), seen (0 or 1); None where nobody is masked
+
+
+class _Scan(NamedTuple):
+    """What the scan gives for each step; the last three only where agents may be masked."""
+
+    deter: list[Tensor]  # R D
+    stoch: list[Tensor]  # R G C
+    logits: list[Tensor]  # R G C
+    posterior_deter: list[Tensor]  # R D: zero for agents that were never seen
+    prior_logits: list[Tensor]  # R G C
+    prior_stoch: list[Tensor]  # R G C
 
 
 class RSSM(Dynamics):
@@ -144,21 +155,20 @@ class RSSM(Dynamics):
             heard=known.before.transpose(0, 1) if self.interaction is not None else None,
             uniform=_time_major(uniform),
             forced=None if forced is None else _time_major(forced.flatten(-2)).unflatten(-1, self.shape),
-            absent=None if exists is None else _time_major((known.seen & ~exists).unsqueeze(-1)),
+            masks=None if exists is None else (_time_major((known.seen & ~exists)[..., None]), _time_major(known.seen[..., None]).float()),
         )
-        deters, stochs, logits, priors = self._scan(sequence, carry)
-        deter = torch.stack([x.view(batch, *lead, -1) for x in deters], dim=1)
-        stoch = torch.stack([x.view(batch, *lead, *self.shape) for x in stochs], dim=1)
-        logit = torch.stack([x.view(batch, *lead, *self.shape) for x in logits], dim=1)
-        # Without masks nothing in the scan needs the prior, and it is one product for the whole sequence.
-        prior_logit = torch.stack([x.view(batch, *lead, -1) for x in priors], dim=1) if priors else self.prior(deter)
-        prior_logit = prior_logit.unflatten(-1, self.shape)
-        prior_stoch = straight_through(prior_logit, uniform, self.config.unimix)
-        posterior_deter = deter
-        if exists is not None:
-            posterior_deter = torch.where(known.seen.unsqueeze(-1), deter, 0.0)
-            logit = torch.where(known.seen[..., None, None], logit, 0.0)
-            stoch = torch.where(known.seen[..., None, None], stoch, 0.0)
+        scan = self._scan(sequence, carry)
+
+        def stack(steps: list[Tensor], *shape: int) -> Tensor:
+            return torch.stack([x.view(batch, *lead, *shape) for x in steps], dim=1)
+
+        deter, logit, stoch = stack(scan.deter, -1), stack(scan.logits, *self.shape), stack(scan.stoch, *self.shape)
+        if exists is None:
+            posterior_deter, prior_logit = deter, self.prior(deter).unflatten(-1, self.shape)
+            prior_stoch = straight_through(prior_logit, uniform, self.config.unimix)
+        else:
+            posterior_deter = stack(scan.posterior_deter, -1)
+            prior_logit, prior_stoch = stack(scan.prior_logits, *self.shape), stack(scan.prior_stoch, *self.shape)
         posterior = RSSMState(posterior_deter, stoch, logit, known.present.float())
         return Trace(posterior, RSSMState(deter, prior_stoch, prior_logit, known.before.float()))
 
@@ -208,36 +218,36 @@ class RSSM(Dynamics):
                 stoch_in = self.cell.stoch_in(stoch.flatten(1)) if table is None else self._sum_of_rows(stoch, table)
         return unfold_samples(stack_time(states), samples)
 
-    def _scan(self, sequence: _Sequence, carry: RSSMState) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
-        """Deter `[R,D]`, posterior samples and logits `[R,G,C]` of each step; with masks also the prior's logits `[R,G*C]`."""
+    def _scan(self, sequence: _Sequence, carry: RSSMState) -> _Scan:
+        """The loop over time. Masks are applied in here, while a step is in the cache, not to the whole sequence afterwards."""
         deter = carry.deter.reshape(-1, self.config.deter).float()
         stoch = carry.stoch.reshape(deter.shape[0], -1).float()
-        tokens, keep = sequence.tokens.unbind(0), sequence.keep.unbind(0)
+        tokens, keep, uniform = sequence.tokens.unbind(0), sequence.keep.unbind(0), sequence.uniform.unbind(0)
         parts = None if sequence.action_parts is None else sequence.action_parts.unbind(0)
-        uniform = None if sequence.uniform is None else sequence.uniform.unbind(0)
         forced = None if sequence.forced is None else sequence.forced.unbind(0)
-        absent = None if sequence.absent is None else sequence.absent.unbind(0)
-        deters: list[Tensor] = []
-        stochs: list[Tensor] = []
-        all_logits: list[Tensor] = []
-        priors: list[Tensor] = []
+        masks = None if sequence.masks is None else (sequence.masks[0].unbind(0), sequence.masks[1].unbind(0))
+        out = _Scan([], [], [], [], [], [])
         for t in range(len(tokens)):
             bias = None if sequence.heard is None else attention_bias(sequence.heard[t])
             stoch_in = self.cell.stoch_in(stoch * keep[t])
             deter = self._step(deter * keep[t], stoch_in, None if parts is None else parts[t], bias)
             logits = self.posterior(deter, tokens[t])
-            if absent is not None:
-                priors.append(self.prior(deter))
-                logits = torch.where(absent[t], priors[-1], logits)
+            if masks is not None:
+                prior = self.prior(deter)
+                logits = torch.where(masks[0][t], prior, logits)
+                out.prior_logits.append(prior.unflatten(-1, self.shape))
+                out.prior_stoch.append(straight_through(out.prior_logits[-1], uniform[t], self.config.unimix))
             logits = logits.unflatten(-1, self.shape)
-            hot = straight_through(
-                logits, None if uniform is None else uniform[t], self.config.unimix, None if forced is None else forced[t]
-            )
-            deters.append(deter)
-            stochs.append(hot)
-            all_logits.append(logits)
+            hot = straight_through(logits, uniform[t], self.config.unimix, None if forced is None else forced[t])
+            if masks is not None:
+                seen = masks[1][t].unsqueeze(-1)
+                hot, logits = hot * seen, logits * seen
+                out.posterior_deter.append(deter * masks[1][t])
+            out.deter.append(deter)
+            out.stoch.append(hot)
+            out.logits.append(logits)
             stoch = hot.flatten(1)
-        return deters, stochs, all_logits, priors
+        return out
 
     def _step(self, deter: Tensor, stoch_in: Tensor, action_part: Tensor | None, bias: Tensor | None) -> Tensor:
         inputs = self.cell.inputs(deter, stoch_in)

@@ -16,21 +16,20 @@ from torch.autograd.function import once_differentiable
 
 def draw_index(probs: Tensor, uniform: Tensor) -> Tensor:
     """Class `[...,G]` of each variable by the inverse CDF of `probs` `[...,G,C]` at `uniform` `[...,G]` in [0, 1)."""
-    cdf = probs.cumsum(dim=-1)
-    # The last entry is one up to rounding and is left out, so that the count never exceeds the last class.
-    return (cdf[..., :-1] <= uniform.unsqueeze(-1)).sum(dim=-1)
+    cdf = probs.cumsum(dim=-1).contiguous()
+    # The last entry is one up to rounding, so that a number just below one may lie beyond it.
+    return torch.searchsorted(cdf, uniform.unsqueeze(-1).contiguous(), right=True).squeeze(-1).clamp_max_(probs.shape[-1] - 1)
 
 
 class _StraightThrough(torch.autograd.Function):
     @staticmethod
     # pyrefly: ignore[bad-override]  # the base takes any arguments; naming them is what torch documents
-    def forward(ctx: Any, logits: Tensor, uniform: Tensor | None, forced: Tensor | None, unimix: float) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, uniform: Tensor, forced: Tensor | None, unimix: float) -> Tensor:
         soft = torch.softmax(logits.float(), dim=-1)
         ctx.save_for_backward(soft)
         ctx.unimix, ctx.dtype = unimix, logits.dtype
         if forced is not None:
             return forced.to(soft.dtype, copy=True)
-        assert uniform is not None, "a sample needs uniform numbers or forced values"
         index = draw_index(soft * (1 - unimix) + unimix / soft.shape[-1], uniform)
         return torch.zeros_like(soft).scatter_(-1, index.unsqueeze(-1), 1.0)
 
@@ -44,7 +43,7 @@ class _StraightThrough(torch.autograd.Function):
         return inner.mul_(1 - unimix).to(dtype), None, None, None
 
 
-def straight_through(logits: Tensor, uniform: Tensor | None, unimix: float, forced: Tensor | None = None) -> Tensor:
+def straight_through(logits: Tensor, uniform: Tensor, unimix: float, forced: Tensor | None = None) -> Tensor:
     """A one-hot draw `[...,G,C]` in float32 whose gradient is that of the mixed probabilities.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -177,26 +178,26 @@ def test_an_unknown_plain_option_gets_a_suggestion(toy: Call) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--dynamics.hidden", "many"], ["'--dynamics.hidden'", "integer", "got 'many'"]),
-        (["--dynamics.hidden", "0"], ["'--dynamics.hidden'", "greater than or equal to 1", "got '0'"]),
-        (["--encoder.eye.width", "9999"], ["'--encoder.eye.width'", "less than or equal to 512"]),
-        (["--dynamics.rate", "1"], ["dynamics.rate = 1.0 (from option --dynamics.rate)", "less than 1"]),
+        (["--dynamics.hidden", "many"], ["'--dynamics.hidden'", "integer", "'many'"]),
+        (["--dynamics.hidden", "0"], ["'--dynamics.hidden'", "greater than or equal to 1|x>=1", "got '0'"]),
+        (["--encoder.eye.width", "9999"], ["'--encoder.eye.width'", "less than or equal to 512|1<=x<=512"]),
+        (["--dynamics.rate", "1"], [r"dynamics.rate = 1.0 \(from option --dynamics.rate\)", "less than 1"]),
         (["--dynamics.mode", "fats"], ["'--dynamics.mode'", "'fats' is not one of 'slow', 'fast'"]),
         (["--dynamics.hidden"], ["--dynamics.hidden", "requires an argument"]),
-        (["--set", "dynamics.hidden=many"], ["dynamics.hidden = 'many' (from option --set dynamics.hidden)"]),
-        (["--set", "dynamics.hiden=3"], ["has no field 'hiden'; did you mean 'hidden'?"]),
+        (["--set", "dynamics.hidden=many"], [r"dynamics.hidden = 'many' \(from option --set dynamics.hidden\)"]),
+        (["--set", "dynamics.hiden=3"], [r"has no field 'hiden'; did you mean 'hidden'\?"]),
         (["--set", "dynamics.hidden"], ["--set 'dynamics.hidden' is not of the form path=value"]),
         (["--set", "model.hidden=3"], ["option --set model.hidden: unknown table 'model'"]),
-        (["--dataset.sites", "3"], ["dataset.sites", "(from option --dataset.sites)"]),
+        (["--dataset.sites", "3"], [r"dataset.sites = 3 \(from option --dataset.sites\)"]),
         (["--loss", "square", "--loss", "square"], ["names a component twice"]),
-        (["--loss", "fussy"], ["loss fussy", "needs a stochastic latent", "latent(layout agents"]),
+        (["--loss", "fussy"], ["loss fussy", "needs a stochastic latent", r"latent\(layout agents"]),
         (["-c", "absent.toml"], ["cannot read recipe file absent.toml"]),
     ],
 )
 def test_a_bad_value_is_one_message_with_what_was_given(toy: Call, words: list[str], expected: list[str]) -> None:
     message = refused(toy, *words)
-    for part in expected:
-        assert part in message
+    for part in expected:  # Typer's own wording differs between its versions
+        assert re.search(part, message)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +245,8 @@ def test_help_has_a_panel_for_each_chosen_component_with_types_ranges_and_defaul
     assert "\ndynamics leaky (file " in text
     assert "\nencoder eye (file " in text
     assert "\ntraining:\n" in text
-    flat = " ".join(text.split())
+    flat = " ".join(text.split()).replace("INTEGER", "<int>").replace("FLOAT", "<float>").replace("<int> RANGE", "<int range>")
+    flat = flat.replace("[slow|fast]", "<slow|fast>").replace("PATH Folder", "<path> Folder")  # as Typer 0.26 writes types
     assert "--dynamics.hidden <int range> Width of the carried state. [default: 256; x>=1]" in flat
     assert "--encoder.eye.width <int range> Width of a token. [default: 32; 1<=x<=512]" in flat
     assert "--dynamics.rate <float> Share that leaks in a step. (above 0) (below 1) [default: 0.5]" in flat

@@ -28,8 +28,8 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "dynamics/rssm-cat": [{**RSSM, "layout": "scene"}, {**RSSM, "layout": "agents"}, {**RSSM, "heads": 0}],
     "decoder/agents": [{"width": 16}, {"width": 16, "existence": False}],
 }
-if DATA.is_dir():
-    OPTIONS["dataset/commonroad"] = [{"path": str(DATA / "commonroad_ngsim")}]
-    OPTIONS["dataset/ethucy"] = [{"path": str(DATA / "eth_ucy")}]
+for name, folder in (("commonroad", "commonroad_ngsim"), ("ethucy", "eth_ucy")):
+    if (DATA / folder).is_dir():
+        OPTIONS[f"dataset/{name}"] = [{"path": str(DATA / folder)}]
 
 test_conformance = conformance("twm", options=OPTIONS)

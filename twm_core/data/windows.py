@@ -185,6 +185,7 @@ class ScenarioWindows(Windows):
                 action[b, :, :n] = np.where(here[..., None], scenario.action[rows], 0).transpose(1, 0, 2)
         if self.protocol.self_contained:
             self._forget_before(state, first.features, self.protocol.still_speed)
+            state[~exists] = 0
         numbers = np.asarray([n for n, _ in picked])
         is_first = np.zeros((size, steps), dtype=bool)
         is_first[:, 0] = True

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from twm_core.config import ComponentConfig
 from twm_core.discovery import FILE
-from twm_core.errors import Mismatch, UsageError
+from twm_core.errors import Mismatch, PluginError, UsageError
 from twm_core.loading import HEAVY
 from twm_core.registry import Registered
 from twm_core.testing.subjects import SUBJECTS, Situation, Subject
@@ -149,7 +149,7 @@ def make_cases(registered: Iterable[Registered], options: Mapping[str, Sequence[
     """A case for each component.
 
     Raises:
-        UsageError: `options` names a component that is not among them.
+        UsageError: `options` names a component that is not among them, or options that it does not have.
     """
     chosen = list(registered)
     keys = [f"{r.component.kind}/{r.component.name}" for r in chosen]
@@ -157,4 +157,15 @@ def make_cases(registered: Iterable[Registered], options: Mapping[str, Sequence[
     if stale:
         raise UsageError(f"options name {', '.join(map(repr, stale))}, but the components are {', '.join(keys)}", "write kind/name")
     heavy = HeavyImports([r.component.config.partition(":")[0] for r in chosen])
-    return [Case(registered=r, options=tuple((options or {}).get(k, ())), heavy=heavy) for r, k in zip(chosen, keys, strict=True)]
+    cases = [Case(registered=r, options=tuple((options or {}).get(k, ())), heavy=heavy) for r, k in zip(chosen, keys, strict=True)]
+    for case in cases:
+        if case.options and _has_config(case):
+            list(case.configs)  # wrong options are the caller's mistake, to be told before anything runs
+    return cases
+
+
+def _has_config(case: Case) -> bool:
+    try:
+        return bool(case.config_class)
+    except PluginError:
+        return False  # the check `config_keeps_the_rules` says why

@@ -92,7 +92,9 @@ class Run:
             if before.status not in ("passed", "skipped"):
                 return Result(component=case.key, check=check.name, status="blocked", reason=f"needs {need}, which {before.status}")
         subjects: Sequence[Any] = [case] if check.of == "case" else case.subjects
-        passed, skipped, failures = 0, [], []
+        passed = 0
+        skipped: list[str] = []
+        failures: list[ConformanceFailure] = []
         for subject in subjects:
             try:
                 check(subject)

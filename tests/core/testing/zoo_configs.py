@@ -75,6 +75,8 @@ class ZooDynamics(DynamicsConfig):
     def latent(self, embedding: EmbeddingSpec, action: ActionSpec | None) -> LatentSpec:
         if embedding.agents is None:
             raise Mismatch(needs="agent tokens", got=embedding)
+        if self.fault and (embedding.scene is not None or (action is not None and action.layout == "scene")):
+            raise Mismatch(needs="few situations, to be quick", got=embedding)
         return LatentSpec(layout="agents", width=self.deter + self.stoch, family="gaussian", deter=self.deter, groups=self.stoch)
 
 
@@ -84,6 +86,8 @@ class ZooDecoder(DecoderConfig):
     def output(self, latent: LatentSpec, seen: ObservationSpec) -> OutputSpec:
         if latent.agents is None:
             raise Mismatch(needs="agent features", got=latent)
+        if self.fault and latent.scene is not None:
+            raise Mismatch(needs="few situations, to be quick", got=latent)
         return OutputSpec(
             keys=(
                 OutputKey(key="agents.state", distribution="normal", features=MOTION),

@@ -64,9 +64,9 @@ class ZooWindows(Windows):
         elif self.fault == "draws while reading":
             batch["agents.state"] = torch.where(here, state + next(_READS), 0)
         elif self.fault == "normalises over the batch":
-            batch["agents.state"] = state / (1 + state.abs().amax())
+            batch["agents.state"] = state / (1 + state[:, 0].abs().amax())
         elif self.fault == "centres on the whole window":
-            mean = state.sum(dim=(1, 2), keepdim=True) / here.sum(dim=(1, 2), keepdim=True).clamp_min(1)
+            mean = state.sum(dim=1, keepdim=True) / here.sum(dim=1, keepdim=True).clamp_min(1)
             batch["agents.state"] = torch.where(here, state - mean, 0)
         return batch
 

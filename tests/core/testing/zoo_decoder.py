@@ -64,7 +64,7 @@ class ZooDecoderModel(Decoder):
         if self.fault == "depends on the slot":
             raw = raw + 0.1 * torch.arange(raw.shape[-2], device=raw.device)[:, None]
         if self.fault == "mixes the batch":
-            raw = raw - raw.mean(dim=0, keepdim=True)
+            raw = raw - torch.where(exists[..., None], raw, 0).mean(dim=0, keepdim=True)
         if self.fault == "divides by nobody":
             raw = raw * (exists.sum(dim=-1) / exists.sum(dim=-1))[..., None, None]
         return raw[..., :5], raw[..., 5]
@@ -84,7 +84,9 @@ class ZooDecoderModel(Decoder):
     def forward(self, features: Features, anchor: Anchor | None) -> dict[str, Distribution]:
         assert features.agents is not None
         assert anchor is not None
-        agents = features.agents.cumsum(dim=1) if self.fault == "remembers earlier steps" else features.agents
+        agents = features.agents
+        if self.fault == "remembers earlier steps":
+            agents = torch.where(anchor.exists[..., None], agents, 0).cumsum(dim=1)
         change, logit = self._emit(agents, anchor.exists)
         return self._wrap(self._advance(self._known(anchor), change, anchor.dt[..., None]), logit)
 

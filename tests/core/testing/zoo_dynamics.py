@@ -45,9 +45,11 @@ class ZooDynamicsModel(Dynamics):
         self.uses_action = action > 0
 
     def initial(self, batch_shape: tuple[int, ...], *, device: torch.device | None = None) -> ZooState:
+        return self._start(batch_shape[:1] if self.fault == "starts with another shape" else batch_shape, device=device)
+
+    def _start(self, batch_shape: tuple[int, ...], *, device: torch.device | None = None) -> ZooState:
         device = device or self.core.weight.device
-        size = 1 if self.fault == "starts with another shape" else self.config.deter
-        wide = torch.zeros(*batch_shape, size, device=device)
+        wide = torch.zeros(*batch_shape, self.config.deter, device=device)
         z = torch.zeros(*batch_shape, self.config.stoch, device=device)
         none = torch.zeros(batch_shape, device=device)
         return ZooState(wide, z, z, torch.ones_like(z), none, none)
@@ -65,8 +67,8 @@ class ZooDynamicsModel(Dynamics):
         std = width.sigmoid() + 0.1
         return mean + std * noise, mean, std
 
-    def _step(self, state: ZooState, action: Tensor | None, mask: Tensor, noise: Tensor) -> ZooState:
-        """The prior state after `state` `[B,A,...]`; `mask` tells who is listened to."""
+    def _step(self, state: ZooState, action: Tensor | None, mask: Tensor, acting: Tensor, noise: Tensor) -> ZooState:
+        """The prior state after `state` `[B,A,...]`; `mask` tells who is listened to, `acting` whose actions count."""
         here = mask.unsqueeze(-1)
         if self.fault == "listens to absent agents":
             here = torch.ones_like(here)
@@ -78,7 +80,7 @@ class ZooDynamicsModel(Dynamics):
             assert action is not None
             if action.dim() == 2:
                 action = action[:, None].expand(-1, state.deter.shape[1], -1)
-            parts.append(torch.where(mask.unsqueeze(-1), action, 0))
+            parts.append(torch.where(acting.unsqueeze(-1), action, 0))
         deter = torch.tanh(self.core(torch.cat(parts, dim=-1)))
         if self.fault == "depends on the slot":
             deter = deter + 0.1 * torch.arange(deter.shape[1], device=deter.device)[:, None]
@@ -99,25 +101,26 @@ class ZooDynamicsModel(Dynamics):
         tokens = embedding.agents
         if embedding.scene is not None:
             tokens = torch.cat([tokens, embedding.scene.unsqueeze(2).expand(-1, -1, tokens.shape[2], -1)], dim=-1)
-        if self.fault != "reads tokens of absent agents":
+        if self.fault == "averages tokens of absent agents":
+            tokens = torch.where(exists.unsqueeze(-1), tokens, 0) + 0.1 * tokens.nan_to_num().clamp(-9, 9).mean(dim=2, keepdim=True)
+        elif self.fault != "masks its results only":
             tokens = torch.where(exists.unsqueeze(-1), tokens, 0)
         batch, steps, agents = exists.shape
-        initial = self.initial((batch, agents), device=tokens.device)
+        initial = self._start((batch, agents), device=tokens.device)
         carry = initial if state is None else state
         posteriors, priors = [], []
         for t in range(steps):
             first = is_first[:, t]
             if self.fault != "ignores is_first":
                 carry = where_state(~first, carry, initial)
-            at = t if self.fault == "takes the action of the step itself" else t - 1
-            action = None if actions is None else (actions[:, at] if at >= 0 else torch.zeros_like(actions[:, 0]))
+            action = None if actions is None else (actions[:, t - 1] if t else torch.zeros_like(actions[:, 0]))
             if action is not None and self.fault != "ignores is_first":
                 action = torch.where(first.reshape(-1, *(1,) * (action.dim() - 1)), 0, action)
             noise = torch.randn((batch, agents, self.config.stoch), generator=generator, device=tokens.device)
             if self.fault == "draws from the global generator":
                 noise = torch.randn(noise.shape, device=noise.device)
             mask = exists[:, t] if self.fault == "knows who will be there" else carry.present > 0
-            prior = self._step(carry, action, mask, noise)
+            prior = self._step(carry, action, mask, carry.present > 0, noise)
             if self.fault == "looks before it predicts":
                 shift = torch.where(exists[:, t, :, None], tokens[:, t].mean(dim=-1, keepdim=True), 0)
                 prior = prior._replace(mean=prior.mean + shift, stoch=prior.stoch + shift)
@@ -125,6 +128,10 @@ class ZooDynamicsModel(Dynamics):
             if self.fault == "has a clock outside of its state":
                 raw = raw * (1 + t)
             corrected = ZooState(prior.deter, *self._draw(raw, noise), prior.seen, prior.present)
+            if self.fault == "knows the action that follows" and actions is not None:
+                corrected = corrected._replace(
+                    deter=corrected.deter + torch.where(exists[:, t, :, None], actions[:, t], 0).mean(-1, keepdim=True)
+                )
             here, before = exists[:, t], carry.seen > 0
             by = here | before if self.fault == "corrects absent agents" else here
             kept = prior if self.fault == "moves agents not seen yet" else where_state(before, prior, initial)
@@ -168,7 +175,7 @@ class ZooDynamicsModel(Dynamics):
                 action = chosen
             else:
                 action = None if actions is None else actions[:, h]
-            here = self._step(here, action, mask, noise.flatten(0, 1))
+            here = self._step(here, action, mask, mask, noise.flatten(0, 1))
             if self.fault == "imagines otherwise":
                 here = here._replace(mean=here.mean * 0.5)
             found.append(here)

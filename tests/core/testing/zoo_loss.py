@@ -27,7 +27,9 @@ class ZooLossModel(Loss):
         error = branch["agents.state"].error(truth)
         if self.fault == "trains nothing":
             error = error.detach()
-        if self.fault != "counts absent agents":
+        if self.fault == "takes the root of zero":
+            error = error * mask
+        elif self.fault != "counts absent agents":
             error = torch.where(mask, error, 0)
         square = error.square()
         if self.fault == "weighs rows by their number":

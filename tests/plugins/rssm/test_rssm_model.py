@@ -362,7 +362,9 @@ def test_bfloat16_autocast_stays_close_and_keeps_the_state_in_float32(make: Make
     forced = whole.posterior.stoch.detach()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half = model.observe(Embedding(None, tokens()), actions, resets(), ragged(), generator=seeded(), forced=forced)
-        model.imagine(at_time(half.posterior, -1), 2, actions[:, :2], generator=seeded())
+        with torch.no_grad():
+            future = model.imagine(at_time(half.posterior, -1), 3, actions[:, :3], generator=seeded())
+    assert bool(future.deter.isfinite().all())
     assert half.posterior.deter.dtype == torch.float32
     assert_close(half.posterior.deter, whole.posterior.deter, 0.05)
     weigh([x.float() for x in readings(half)]).backward()

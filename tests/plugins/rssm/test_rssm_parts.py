@@ -119,7 +119,7 @@ def test_a_draw_is_one_hot_and_its_gradient_is_that_of_the_mixed_probabilities()
     (grad,) = torch.autograd.grad((hot * weight).sum(), logits)
     (wanted,) = torch.autograd.grad((Categorical(logits, 0.01).probs * weight).sum(), logits)
     assert torch.allclose(grad, wanted, atol=1e-6)
-    (forced,) = torch.autograd.grad((straight_through(logits, None, 0.01, hot.detach().roll(1, -1)) * weight).sum(), logits)
+    (forced,) = torch.autograd.grad((straight_through(logits, uniform, 0.01, hot.detach().roll(1, -1)) * weight).sum(), logits)
     assert torch.equal(forced, grad)
 
 

@@ -5,22 +5,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twm_core.errors import UsageError
 from twm_core.kinds import KINDS
 from twm_core.testing.checks.check import Check
 from twm_core.testing.checks.common import COMMON
 from twm_core.testing.checks.dataset import DATASET
 from twm_core.testing.checks.decoder import DECODER
-from twm_core.testing.checks.dynamics import DYNAMICS
+from twm_core.testing.checks.dynamics import OBSERVING
 from twm_core.testing.checks.encoder import ENCODER
+from twm_core.testing.checks.imagination import IMAGINING
 from twm_core.testing.checks.loss import LOSS
 from twm_core.testing.checks.module import MODULE
 
 CHECKS: dict[str, tuple[Check, ...]] = {
     "dataset": (*COMMON, *DATASET),
     "encoder": (*COMMON, *MODULE, *ENCODER),
-    "dynamics": (*COMMON, *MODULE, *DYNAMICS),
-    "decoder": (*COMMON, *MODULE, *DECODER),
+    "dynamics": (*COMMON, *MODULE, *OBSERVING, *IMAGINING),
+    "decoder": (*COMMON, *(replace(c, needs=(*c.needs, "keys_match_the_spec")) for c in MODULE), *DECODER),
     "loss": (*COMMON, *LOSS),
 }
 """The battery of each kind."""

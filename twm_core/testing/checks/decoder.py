@@ -101,8 +101,13 @@ def one_step_is_a_rollout(subject: DecoderSubject) -> None:
     with torch.no_grad():
         rolled = subject.instance.rollout(future, None if anchor is None else Anchor(*(x[:, 0] for x in anchor)))
         forward = subject.tell(_decoded(subject, one), "step", "BT", start)
-        got = subject.tell({k: d.map(lambda x: x[:, 0]) for k, d in rolled.items()}, "step", "BT", start)
+        got = subject.tell({k: d.map(_only_future) for k, d in rolled.items()}, "step", "BT", start)
     same(got, forward, "rollout of one step against forward", "decode the first step of a rollout as forward does", CLOSE)
+
+
+def _only_future(x: Tensor) -> Tensor:
+    """`[B,1,H,...]` as `[B,H,...]`."""
+    return x[:, 0]
 
 
 def rollout_is_causal(subject: DecoderSubject) -> None:
@@ -173,9 +178,9 @@ def _move(state: Tensor, names: tuple[str, ...]) -> Tensor:
 
 DECODER = (
     Check(keys_match_the_spec, needs=("builds_its_kind",)),
-    Check(distributions_work, needs=("keys_match_the_spec", "shapes_match_the_spec")),
-    Check(samples_follow_the_generator, needs=("keys_match_the_spec",)),
-    Check(distributions_can_be_mapped, needs=("keys_match_the_spec",)),
+    Check(distributions_work, needs=("keys_match_the_spec", "shapes_match_the_spec", "results_are_finite")),
+    Check(samples_follow_the_generator, needs=("keys_match_the_spec", "results_are_finite")),
+    Check(distributions_can_be_mapped, needs=("keys_match_the_spec", "results_are_finite")),
     Check(steps_are_decoded_alone, needs=("keys_match_the_spec", "same_seed_same_result", "batch_rows_are_independent")),
     Check(futures_are_decoded_alone, needs=("shapes_match_the_spec", "same_seed_same_result")),
     Check(

@@ -179,7 +179,7 @@ class DynamicsSubject(ModuleSubject):
             return self.observe(self.instance, self.fed)
 
     @cached_property
-    def quiet_fed(self) -> Fed:  # pyrefly: ignore[bad-override]
+    def quiet_fed(self) -> Fed:
         """One step of the usual input together with the state before it, under the keys `state.0`, `state.1`, ..."""
         if not self.stochastic:
             return self.fed
