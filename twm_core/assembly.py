@@ -102,9 +102,8 @@ def validate_config(config: type[ComponentConfig], options: dict[str, Any], pref
             field = str(problem["loc"][0]) if problem["loc"] else ""
             path, given = prefix + ".".join(str(x) for x in problem["loc"]), problem.get("input")
             if problem["type"] == "extra_forbidden":
-                lines.append(
-                    f"{path} (from {recipe.origin(prefix + field)}): {whose} has no field {field!r}{did_you_mean(field, config.model_fields)}"
-                )
+                near = did_you_mean(field, config.model_fields)
+                lines.append(f"{path} (from {recipe.origin(prefix + field)}): {whose} has no field {field!r}{near}")
             else:
                 lines.append(f"{path} = {given!r} (from {recipe.origin(prefix + field)}): {problem['msg']}")
         raise UsageError("\n".join(lines), f"fields of {whose}: {', '.join(config.model_fields)}") from error

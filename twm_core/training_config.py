@@ -12,17 +12,17 @@ from twm_core.config import ComponentConfig
 class TrainingConfig(ComponentConfig):
     """Fields of the table `training`. Times are counted in optimiser steps."""
 
-    steps: int = Field(1200, ge=1, description="Optimiser steps of the whole run.")
-    batch: int = Field(16, ge=1, description="Windows in a batch.")
+    steps: int = Field(400, ge=1, description="Optimiser steps of the whole run.")
+    batch: int = Field(8, ge=1, description="Windows in a batch.")
     seed: int = Field(0, ge=0, description="Seed of parameters, window order and samples.")
-    lr: float = Field(1e-3, gt=0, description="Highest learning rate.")
-    warmup: int = Field(50, ge=0, description="Steps of linear warm-up of the learning rate.")
+    lr: float = Field(2e-3, gt=0, description="Highest learning rate.")
+    warmup: int = Field(30, ge=0, description="Steps of linear warm-up of the learning rate.")
     lr_end: float = Field(0.05, ge=0, le=1, description="Learning rate at the end of the cosine, as a fraction of the highest.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of matrices (AdamW).")
     clip: float = Field(5.0, ge=0, description="Largest norm of the gradient; 0 switches clipping off.")
     ema: float = Field(0.0, ge=0, lt=1, description="Decay of the moving average of the weights that is validated and evaluated; 0 is off.")
-    validate_every: int = Field(300, ge=1, description="Steps between two validations.")
-    validate_windows: int = Field(128, ge=1, description="Windows of `val` in a validation, evenly spaced.")
+    validate_every: int = Field(200, ge=1, description="Steps between two validations.")
+    validate_windows: int = Field(48, ge=1, description="Windows of `val` in a validation, evenly spaced.")
     checkpoint_every: int = Field(100, ge=1, description="Steps between two checkpoints.")
     keep: int = Field(2, ge=1, description="Latest checkpoints to keep beside the best one.")
     log_every: int = Field(10, ge=1, description="Steps between two lines of metrics.jsonl.")

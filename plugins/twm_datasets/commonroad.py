@@ -59,6 +59,7 @@ def build(config: CommonRoadConfig, given: DatasetGiven) -> ScenarioDataset:
         splits=splits,
         protocol=protocol,
         train_stride=config.steps("stride_seconds", config.dt),
+        train_agents=config.train_agents,
         notes={name: {**_counts(name, recorded, holdout), **notes} for name in SPLITS},
     )
 

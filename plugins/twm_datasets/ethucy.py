@@ -92,6 +92,7 @@ def build(config: EthUcyConfig, given: DatasetGiven) -> ScenarioDataset:
         splits=splits,
         protocol=protocol,
         train_stride=config.steps("stride_seconds", ETHUCY_DT),
+        train_agents=config.train_agents,
         notes=notes,
     )
 

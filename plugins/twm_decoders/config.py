@@ -18,7 +18,7 @@ TURN = ("ax", "ay", "yaw_rate")
 class AgentsConfig(DecoderConfig):
     """Sizes and options of the agent decoder."""
 
-    width: int = Field(96, ge=8, description="Width of the hidden layers.")
+    width: int = Field(64, ge=8, description="Width of the hidden layers.")
     layers: int = Field(2, ge=1, description="Hidden layers.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout after each hidden layer.")
     prior: Literal["constant-velocity", "constant-turn", "gated-turn"] = Field(

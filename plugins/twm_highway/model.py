@@ -35,6 +35,7 @@ def build(config: HighwayConfig, given: DatasetGiven) -> Dataset:
         splits=splits,
         protocol=protocol,
         train_stride=config.steps("stride_seconds", config.dt),
+        train_agents=config.train_agents,
     )
 
 

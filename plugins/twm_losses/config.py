@@ -63,7 +63,7 @@ class KLConfig(LossConfig):
 class RolloutConfig(LossConfig):
     """Huber loss on positions of open-loop rollouts to the end of the window."""
 
-    samples: int = Field(3, ge=1, description="Futures sampled in training.")
+    samples: int = Field(2, ge=1, description="Futures sampled in training.")
     beta: float = Field(1.0, gt=0, description="Metres at which the loss turns from square to linear.")
     best: float = Field(1.0, ge=0, description="Factor on the best future of each agent.")
     mean: float = Field(0.3, ge=0, description="Factor on the average over all futures.")

@@ -12,11 +12,11 @@ from twm_core import EmbeddingSpec, EncoderConfig, Mismatch, ObservationSpec
 class MultiAgentConfig(EncoderConfig):
     """Sizes and options of the multi-agent encoder."""
 
-    width: int = Field(96, ge=8, description="Width of the agent tokens and of the scene token.")
+    width: int = Field(64, ge=8, description="Width of the agent tokens and of the scene token.")
     layers: int = Field(1, ge=0, description="Transformer layers over agents.")
     heads: int = Field(4, ge=1, description="Attention heads; must divide the width.")
     neighbours: int = Field(8, ge=0, description="Nearest neighbours whose relative pose an agent sees; 0 sees none.")
-    pair_width: int = Field(48, ge=8, description="Width of the neighbour embedding.")
+    pair_width: int = Field(32, ge=8, description="Width of the neighbour embedding.")
     pooling: Literal["mean", "attention", "none"] = Field("attention", description="How agent tokens become the scene token.")
     embeddings: Literal["sum", "concat"] = Field("concat", description="How type, lane and site embeddings join the motion features.")
     type_width: int = Field(8, ge=0, description="Width of the agent-type embedding; 0 leaves it out.")

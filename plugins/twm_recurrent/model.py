@@ -22,12 +22,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from twm_core import DynamicsGiven, Mismatch, UsageError
+from twm_core import DynamicsGiven, UsageError
+from twm_core.nn.actions import check_actions, masked_actions, previous_actions, spread_over_agents
 from twm_core.nn.interfaces import Dynamics, Embedding, Features, Policy, Trace
-from twm_core.nn.state import repeat_samples, stack_time, unfold_samples
+from twm_core.nn.presence import presence
+from twm_core.nn.state import repeat_samples, stack_time, time_major, unfold_samples
 from twm_recurrent.cell import gru_gates
 from twm_recurrent.config import GRUConfig
-from twm_recurrent.presence import presence
 
 
 class RecurrentState(NamedTuple):
@@ -83,9 +84,10 @@ class Recurrent(Dynamics):
         exists: Tensor | None,
         *,
         state: RecurrentState | None = None,
+        first_action: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Trace:
-        self._check_actions(actions)
+        check_actions(actions, self.action)
         tokens = embedding.agents if self.per_agent else embedding.scene
         assert tokens is not None, f"layout {self.latent.layout!r} lacks its tokens"
         exists = exists if self.per_agent else None
@@ -97,16 +99,20 @@ class Recurrent(Dynamics):
         start = state if state is not None else self.initial((batch, *lead), device=tokens.device)
         first = is_first.view(batch, steps, *(1 for _ in lead)).expand(batch, steps, *lead)
         # Only a state that was never stepped has a carry of exactly zero.
-        known = presence(first, exists, (start.carry.detach() != 0).flatten(-2).any(-1))
+        begun = (start.carry.detach() != 0).flatten(-2).any(-1)
+        known = presence(first, exists, begun, begun)
 
-        keep = _time_major(known.keep.unsqueeze(-1)).float()
+        keep = time_major(known.keep.unsqueeze(-1)).float()
         weight, bias = self._z_weight(), self._weight("bias_ih_l0")
-        actions_into = None if actions is None else self._previous_action_parts(actions, is_first, exists, agents=lead).unbind(0)
+        actions_into: tuple[Tensor, ...] | None = None
+        if actions is not None:
+            before_each = previous_actions(actions, first_action, is_first)
+            actions_into = self._action_parts(before_each, known.before if exists is not None else None, agents=lead).unbind(0)
         # The input of each step is the z before it. Where nobody is ever absent it is known, and one product for the whole sequence.
-        before = _time_major(torch.cat((start.z.float().unsqueeze(1), tokens[:, :-1]), dim=1))
+        before = time_major(torch.cat((start.z.float().unsqueeze(1), tokens[:, :-1]), dim=1))
         z_into = F.linear(before * keep, weight, bias).unbind(0) if exists is None else None
-        there = None if exists is None else _time_major(exists.unsqueeze(-1)).unbind(0)
-        after = _time_major(tokens).unbind(0)
+        there = None if exists is None else time_major(exists.unsqueeze(-1)).unbind(0)
+        after = time_major(tokens).unbind(0)
         dropped = self._dropout_masks((batch, steps, *lead), generator, tokens.device)
         hidden = start.carry.reshape(-1, self.config.n_layers, self.config.hidden).float().unbind(1)
         z, kept = before[0], keep.unbind(0)
@@ -143,7 +149,7 @@ class Recurrent(Dynamics):
         if steps < 1:
             raise UsageError(f"imagine needs at least one step, got {steps}")
         if actions is None:
-            self._check_actions(None)
+            check_actions(None, self.action)
         here = repeat_samples(state, samples)
         lead = tuple(here.z.shape[:-1])  # (B*S,) or (B*S, A)
         part_of = None if exists is None or not self.per_agent else exists.repeat_interleave(samples, dim=0)
@@ -192,35 +198,14 @@ class Recurrent(Dynamics):
         if not self.training or rate == 0 or layers == 0:
             return None
         kept = torch.rand((*shape, layers * self.config.hidden), generator=generator, device=device) >= rate
-        return _time_major(kept.float() / (1 - rate)).unflatten(-1, (layers, self.config.hidden)).unbind(0)
-
-    def _check_actions(self, actions: Tensor | None) -> None:
-        """Refuse actions where none were declared, and the lack of declared ones."""
-        if (actions is None) != (self.action is None):
-            declared = "no actions" if self.action is None else f"actions of width {self.action.width}"
-            raise Mismatch(needs=declared, got="none" if actions is None else f"actions of shape {tuple(actions.shape)}")
-
-    def _previous_action_parts(self, actions: Tensor, is_first: Tensor, exists: Tensor | None, *, agents: tuple[int, ...]) -> Tensor:
-        """The part of the action that leads to each step, `[T,R,3H]`; an action before a reset is zero."""
-        previous = torch.cat((torch.zeros_like(actions[:, :1]), actions[:, :-1]), dim=1)
-        dropped = is_first.view(*is_first.shape, *(1 for _ in actions.shape[2:]))
-        before = None if exists is None else torch.cat((torch.zeros_like(exists[:, :1]), exists[:, :-1]), dim=1)
-        return self._action_parts(torch.where(dropped, 0.0, previous), before, agents=agents)
+        return time_major(kept.float() / (1 - rate)).unflatten(-1, (layers, self.config.hidden)).unbind(0)
 
     def _action_parts(self, actions: Tensor, exists: Tensor | None, *, agents: tuple[int, ...]) -> Tensor:
         """`[B,T,U]` or `[B,T,A,U]` to `[T,R,3H]`; what an agent that did not exist did counts as zero (`exists` `[B,T,A]` or `[B,A]`)."""
-        self._check_actions(actions)
+        check_actions(actions, self.action)
+        assert self.action is not None
         weight = self._weight("weight_ih_l0")[:, self.latent.width :]
-        actions = actions.float()
-        if self.action is not None and self.action.layout == "agents":
-            if exists is not None:
-                mask = exists if exists.dim() == 3 else exists.unsqueeze(1)
-                actions = torch.where(mask.unsqueeze(-1), actions, 0.0)
-            return F.linear(_time_major(actions), weight)
-        parts = F.linear(actions.transpose(0, 1), weight)  # T B 3H
-        return parts.unsqueeze(2).expand(-1, -1, *agents, -1).flatten(1, 2) if agents else parts
-
-
-def _time_major(x: Tensor) -> Tensor:
-    """`[B,T,D]` or `[B,T,A,D]` as contiguous `[T,R,D]`."""
-    return x.transpose(0, 1).reshape(x.shape[1], -1, x.shape[-1])
+        actions = masked_actions(actions, self.action, exists)
+        if self.action.layout == "agents":
+            return F.linear(time_major(actions), weight)
+        return spread_over_agents(F.linear(actions.transpose(0, 1), weight), agents)

@@ -15,10 +15,10 @@ class RSSMCatConfig(DynamicsConfig):
     layout: Literal["auto", "scene", "agents"] = Field(
         "auto", description="One latent for the scene, or one for each agent; auto takes agents when the encoder gives agent tokens."
     )
-    deter: int = Field(256, ge=1, description="Width of the deterministic state; a multiple of blocks.")
-    hidden: int = Field(128, ge=1, description="Width of the layers inside the cell, the prior and the posterior.")
-    groups: int = Field(16, ge=1, description="Number of categorical variables.")
-    classes: int = Field(16, ge=2, description="Classes of each categorical variable.")
+    deter: int = Field(128, ge=1, description="Width of the deterministic state; a multiple of blocks.")
+    hidden: int = Field(64, ge=1, description="Width of the layers inside the cell, the prior and the posterior.")
+    groups: int = Field(8, ge=1, description="Number of categorical variables.")
+    classes: int = Field(8, ge=2, description="Classes of each categorical variable.")
     blocks: int = Field(8, ge=1, description="Independent blocks of the recurrent core.")
     unimix: float = Field(0.01, ge=0, lt=1, description="Share of the uniform distribution mixed into prior and posterior.")
     dynlayers: int = Field(1, ge=1, description="Block layers before the gates.")

@@ -20,15 +20,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from twm_core import DynamicsGiven, Mismatch, UsageError
+from twm_core import DynamicsGiven, UsageError
+from twm_core.nn.actions import check_actions, masked_actions, previous_actions, spread_over_agents
 from twm_core.nn.distributions import Categorical
 from twm_core.nn.interfaces import Dynamics, Embedding, Features, Policy, Trace
-from twm_core.nn.state import repeat_samples, stack_time, unfold_samples
+from twm_core.nn.presence import presence
+from twm_core.nn.state import repeat_samples, stack_time, time_major, unfold_samples
 from twm_rssm.cell import Cell
 from twm_rssm.config import RSSMCatConfig
 from twm_rssm.heads import Head, Posterior
 from twm_rssm.interaction import Interaction, attention_bias
-from twm_rssm.presence import presence
 from twm_rssm.sampling import straight_through
 from twm_rssm.state import RSSMState
 
@@ -120,11 +121,11 @@ class RSSM(Dynamics):
         exists: Tensor | None,
         *,
         state: RSSMState | None = None,
-        generator: torch.Generator | None = None,
         first_action: Tensor | None = None,
+        generator: torch.Generator | None = None,
         forced: Tensor | None = None,
     ) -> Trace:
-        """Run through a sequence, as `Dynamics.observe`, with two more arguments.
+        """Run through a sequence, as `Dynamics.observe`, with one more argument, `forced`.
 
         The samples of prior and posterior share their noise, so that they are equal where the agent is absent.
 
@@ -149,13 +150,13 @@ class RSSM(Dynamics):
         # Batch first, so that the noise of a scene does not depend on how many scenes follow it.
         uniform = torch.rand((batch, steps, *lead, self.shape[0]), generator=generator, device=tokens.device)
         sequence = _Sequence(
-            tokens=self.posterior.from_embedding(_time_major(tokens)),
+            tokens=self.posterior.from_embedding(time_major(tokens)),
             action_parts=self._previous_action_parts(actions, first_action, is_first, known.before, agents=lead),
-            keep=_time_major(known.keep.unsqueeze(-1)).float(),
+            keep=time_major(known.keep.unsqueeze(-1)).float(),
             heard=known.before.transpose(0, 1) if self.interaction is not None else None,
-            uniform=_time_major(uniform),
-            forced=None if forced is None else _time_major(forced.flatten(-2)).unflatten(-1, self.shape),
-            masks=None if exists is None else (_time_major((known.seen & ~exists)[..., None]), _time_major(known.seen[..., None]).float()),
+            uniform=time_major(uniform),
+            forced=None if forced is None else time_major(forced.flatten(-2)).unflatten(-1, self.shape),
+            masks=None if exists is None else (time_major((known.seen & ~exists)[..., None]), time_major(known.seen[..., None]).float()),
         )
         scan = self._scan(sequence, carry)
 
@@ -185,11 +186,11 @@ class RSSM(Dynamics):
         if steps < 1:
             raise UsageError(f"imagine needs at least one step, got {steps}")
         if actions is None:
-            self._check_actions(None)
+            check_actions(None, self.action)
         here = repeat_samples(state, samples)
         lead = tuple(here.deter.shape[:-1])  # (B*S,) or (B*S, A)
         uniform = torch.rand((lead[0], steps, *lead[1:], self.shape[0]), generator=generator, device=here.deter.device)
-        noise = _time_major(uniform).unbind(0)
+        noise = time_major(uniform).unbind(0)
         part_of = None if exists is None or not self.per_agent else exists.repeat_interleave(samples, dim=0)
         present = torch.ones_like(here.present) if part_of is None else part_of.float()
         bias = attention_bias(present > 0) if self.interaction is not None else None
@@ -274,37 +275,20 @@ class RSSM(Dynamics):
             return tokens
         return torch.cat((tokens, scene.float().unsqueeze(2).expand(*tokens.shape[:-1], -1)), dim=-1)
 
-    def _check_actions(self, actions: Tensor | None) -> None:
-        """Refuse actions where none were declared, and the lack of declared ones."""
-        if (actions is None) != (self.action is None):
-            declared = "no actions" if self.action is None else f"actions of width {self.action.width}"
-            raise Mismatch(needs=declared, got="none" if actions is None else f"actions of shape {tuple(actions.shape)}")
-
     def _previous_action_parts(
         self, actions: Tensor | None, first_action: Tensor | None, is_first: Tensor, before: Tensor, *, agents: tuple[int, ...]
     ) -> Tensor | None:
         """The part of the action that leads to each step, `[T,R,D]`; an action before a reset is zero."""
-        self._check_actions(actions)
+        check_actions(actions, self.action)
         if actions is None or self.action is None:
             return None
-        start = torch.zeros_like(actions[:, 0]) if first_action is None else first_action
-        previous = torch.cat((start.unsqueeze(1), actions[:, :-1]), dim=1)
-        dropped = is_first.view(*is_first.shape, *(1 for _ in actions.shape[2:]))
-        return self._action_parts(torch.where(dropped, 0.0, previous), before, agents=agents)
+        return self._action_parts(previous_actions(actions, first_action, is_first), before, agents=agents)
 
     def _action_parts(self, actions: Tensor, exists: Tensor | None, *, agents: tuple[int, ...]) -> Tensor:
         """`[B,T,U]` or `[B,T,A,U]` to `[T,R,D]`; what an agent that did not exist did counts as zero (`exists` `[B,T,A]` or `[B,A]`)."""
-        self._check_actions(actions)
-        actions = actions.float()
-        if self.action is not None and self.action.layout == "agents":
-            if exists is not None:
-                mask = exists if exists.dim() == 3 else exists.unsqueeze(1)
-                actions = torch.where(mask.unsqueeze(-1), actions, 0.0)
-            return self.cell.action_part(_time_major(actions))
-        parts = self.cell.action_part(actions.transpose(0, 1))  # T B D
-        return parts.unsqueeze(2).expand(-1, -1, *agents, -1).flatten(1, 2) if agents else parts
-
-
-def _time_major(x: Tensor) -> Tensor:
-    """`[B,T,D]` or `[B,T,A,D]` as contiguous `[T,R,D]`."""
-    return x.transpose(0, 1).reshape(x.shape[1], -1, x.shape[-1])
+        check_actions(actions, self.action)
+        assert self.action is not None
+        actions = masked_actions(actions, self.action, exists)
+        if self.action.layout == "agents":
+            return self.cell.action_part(time_major(actions))
+        return spread_over_agents(self.cell.action_part(actions.transpose(0, 1)), agents)

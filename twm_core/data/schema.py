@@ -61,6 +61,10 @@ class TrafficConfig(DatasetConfig):
     stride_seconds: float = Field(0.5, gt=0, description="Seconds between the starts of two training windows.")
     max_agents: int = Field(64, ge=1, description="Most agents in a window; more are dropped, farthest first, and counted.")
 
+    train_agents: int = Field(
+        24, ge=1, description="Most agents in a training window, those nearest to one of them; val and test keep up to max_agents."
+    )
+
     def steps(self, name: str, dt: float) -> int:
         """The field `name` (in seconds) as a number of steps of `dt` seconds.
 

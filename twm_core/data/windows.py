@@ -32,7 +32,8 @@ class WindowProtocol:
         context: Observed steps.
         horizon: Predicted steps.
         stride: Steps between the starts of two windows of one scenario.
-        max_agents: Most slots in a window.
+        max_agents: Most slots in a window; those farthest from the middle are dropped.
+        around_agent: The middle is an agent, another one in each window (for training on crops), instead of the median position.
         min_scored: A window counts only with at least this many scored agents.
         full: Score only agents that exist at every step of the window (pedestrian protocols); else those that exist at every
             observed step, at the steps where they exist.
@@ -46,6 +47,7 @@ class WindowProtocol:
     horizon: int
     stride: int
     max_agents: int = 64
+    around_agent: bool = False
     min_scored: int = 1
     full: bool = False
     self_contained: bool = False
@@ -147,11 +149,18 @@ class ScenarioWindows(Windows):
         x, y = scenario.features.index("x"), scenario.features.index("y")
         at = scenario.state[rows[:, now]][:, [x, y]]
         present = exists[:, now]
-        centre = np.median(at[present], axis=0) if present.any() else np.zeros(2)
+        centre = self._middle(at[present], t0) if present.any() else np.zeros(2)
         distance = np.where(present, np.hypot(*(at - centre).T), np.inf)
         late = scenario.first[tracks] >= t0 + self.protocol.context
         order = np.lexsort((tracks, distance, late))[:most]
         return tracks[np.sort(order)], len(tracks) - most
+
+    def _middle(self, at: NDArray[np.float32], t0: int) -> NDArray[np.float32]:
+        """Around which position `[2]` agents are kept, of those that are present, `[N, 2]`."""
+        if self.protocol.around_agent:
+            # A large odd factor takes consecutive windows to agents that are far apart in the list.
+            return at[t0 * 7_919 % len(at)]
+        return np.median(at, axis=0)
 
     def batch(self, indices: Sequence[int]) -> Batch:
         picked = [self.index[i] for i in indices]
@@ -232,6 +241,7 @@ class ScenarioDataset(Dataset):
         splits: Scenarios by split name.
         protocol: The protocol of `val` and `test`.
         train_stride: Stride of the training windows, in steps.
+        train_agents: Most agents in a training window, which are crops around an agent; those of the protocol by default.
         notes: Further counts for the reports, by split name: what the reader left out or found, by reason.
     """
 
@@ -243,6 +253,7 @@ class ScenarioDataset(Dataset):
         splits: Mapping[str, Sequence[Scenario]],
         protocol: WindowProtocol,
         train_stride: int | None = None,
+        train_agents: int | None = None,
         notes: Mapping[str, Mapping[str, int]] | None = None,
     ) -> None:
         self.seen = seen
@@ -250,6 +261,7 @@ class ScenarioDataset(Dataset):
         self.splits = {k: tuple(v) for k, v in splits.items()}
         self.protocol = protocol
         self.train_stride = train_stride
+        self.train_agents = train_agents
         self.notes = {split: dict(counts) for split, counts in (notes or {}).items()}
 
     def windows(self, split: str) -> Windows:
@@ -259,10 +271,12 @@ class ScenarioDataset(Dataset):
         if split == "train":
             # Training learns from every agent that can be scored partly; the protocol's own counting rules are for val and test.
             protocol = replace(protocol, stride=self.train_stride or protocol.stride, min_scored=1, full=False)
+            if self.train_agents is not None:
+                protocol = replace(protocol, max_agents=min(self.train_agents, protocol.max_agents), around_agent=True)
         return _Selected(ScenarioWindows(self.splits[split], protocol, split), self.seen, self.action, self.notes.get(split, {}))
 
     def fingerprint(self) -> str:
-        digest = hashlib.sha256(repr((self.protocol, self.train_stride, self.seen.model_dump())).encode())
+        digest = hashlib.sha256(repr((self.protocol, self.train_stride, self.train_agents, self.seen.model_dump())).encode())
         for split, scenarios in sorted(self.splits.items()):
             for s in scenarios:
                 digest.update(f"{split}/{s.id}/{s.steps}".encode())

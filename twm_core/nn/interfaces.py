@@ -133,6 +133,7 @@ class Dynamics(nn.Module, Statistical, ABC):
         exists: Tensor | None,
         *,
         state: State | None = None,
+        first_action: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Trace:
         """Run through a sequence, correcting the state with what is seen.
@@ -144,6 +145,7 @@ class Dynamics(nn.Module, Statistical, ABC):
             exists: bool `[B,T,A]`, None for scenes without agents. An agent that is not there is not corrected: its posterior is
                 its prior. Before it has been seen for the first time its state is the initial one.
             state: Carry in, `[B,...]`: the posterior of the step before `t = 0`. None is the initial state.
+            first_action: The action that leads to `t = 0`, `[B,U]` or `[B,A,U]`: the last one of the chunk before. None is zero.
             generator: Source of the samples.
 
         Returns:

@@ -44,6 +44,11 @@ def unfold_samples(state: S, samples: int) -> S:
     return map_state(lambda x: x.unflatten(0, (-1, samples)), state)
 
 
+def time_major(x: Tensor) -> Tensor:
+    """`[B,T,D]` or `[B,T,A,D]` as contiguous `[T,R,D]` with rows `R = B` or `B*A`, which is what a loop over time reads."""
+    return x.transpose(0, 1).reshape(x.shape[1], -1, x.shape[-1])
+
+
 def where_state(mask: Tensor, yes: S, no: S) -> S:
     """`yes` where the mask `[B]` or `[B,A]` is true, else `no`."""
 
