@@ -101,7 +101,11 @@ def validate_config(config: type[ComponentConfig], options: dict[str, Any], pref
         for problem in error.errors():
             field = str(problem["loc"][0]) if problem["loc"] else ""
             path, given = prefix + ".".join(str(x) for x in problem["loc"]), problem.get("input")
-            if problem["type"] == "extra_forbidden":
+            if not field:
+                # A rule over several fields: the values are in its own words.
+                origins = sorted({recipe.origin(prefix + option) for option in options}) or [DEFAULT]
+                lines.append(f"{prefix.rstrip('.')} (from {', '.join(origins)}): {problem['msg']}")
+            elif problem["type"] == "extra_forbidden":
                 near = did_you_mean(field, config.model_fields)
                 lines.append(f"{path} (from {recipe.origin(prefix + field)}): {whose} has no field {field!r}{near}")
             else:
@@ -131,11 +135,11 @@ def assemble(recipe: Recipe, registry: Registry) -> Plan:
         embeddings.append(_fit(p, [dataset], registry, lambda c: cast(EncoderConfig, c).embedding(seen)))
     embedding = combine_embeddings(embeddings)
 
-    latent = _fit(dynamics, parts["encoder"], registry, lambda c: cast(DynamicsConfig, c).latent(embedding, action))
+    latent = _fit(dynamics, [dataset, *parts["encoder"]], registry, lambda c: cast(DynamicsConfig, c).latent(embedding, action))
 
     outputs = []
     for p in parts["decoder"]:
-        outputs.append(_fit(p, [dynamics], registry, lambda c: cast(DecoderConfig, c).output(latent, seen)))
+        outputs.append(_fit(p, [dataset, dynamics], registry, lambda c: cast(DecoderConfig, c).output(latent, seen)))
     output = combine_outputs(parts["decoder"], outputs)
 
     losses = []

@@ -14,11 +14,15 @@ _PREFIX = ".unfinished-"
 def write_text(file: Path, text: str) -> None:
     """Replace a small file atomically."""
     beside = file.with_name(f"{_PREFIX}{file.name}")
-    with open(beside, "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(beside, file)
+    try:
+        with open(beside, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(beside, file)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
     sync(file.parent)
 
 
@@ -38,10 +42,16 @@ def new_folder(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
+    aside = folder.with_name(f"{_PREFIX}former-{folder.name}")
+    if aside.exists():
+        shutil.rmtree(aside)
     if folder.exists():
-        shutil.rmtree(folder)
+        # A folder cannot be renamed over one that is not empty. Moved away it is never seen half removed.
+        os.replace(folder, aside)
     os.replace(beside, folder)
     sync(folder.parent)
+    if aside.exists():
+        shutil.rmtree(aside)
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
@@ -22,7 +22,7 @@ from torch import Tensor
 import twm_core
 from twm_core import atomic
 from twm_core.assembly import Plan, Planned
-from twm_core.errors import CheckpointError, TwmError
+from twm_core.errors import CheckpointError
 from twm_core.manifest import (
     HEADER_KEY,
     MANIFEST,
@@ -33,10 +33,8 @@ from twm_core.manifest import (
     file_hash,
     layout_hash,
     read_header,
-    read_manifest,
 )
 from twm_core.nn.world_model import WorldModel
-from twm_core.registry import Registry
 
 _SLOTS = {"encoder": "encoders", "dynamics": "dynamics", "decoder": "decoders", "loss": "losses"}
 
@@ -79,6 +77,26 @@ def describe_components(plan: Plan, model: Mapping[str, Tensor]) -> list[dict[st
     return rows
 
 
+@contextmanager
+def writing(run: RunFolder, what: str) -> Iterator[None]:
+    """Turn a disk that is full or refuses into one error that says what is left.
+
+    Raises:
+        CheckpointError: The block raised an `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        last = run.pointed("latest")
+        remedy = "free space, or choose another --run folder"
+        raise CheckpointError(
+            f"cannot write {what}: {error.strerror or error}",
+            f"{remedy}; the last good checkpoint is {run.checkpoints / last}: go on with --resume"
+            if last
+            else f"{remedy}; there is no checkpoint yet",
+        ) from error
+
+
 def save_checkpoint(
     run: RunFolder, *, plan: Plan, model: Mapping[str, Tensor], trainer: TrainerState, step: int, facts: Mapping[str, Any], best: bool
 ) -> Path:
@@ -114,7 +132,7 @@ def save_checkpoint(
     }
     name = f"step-{step}"
     folder = run.checkpoints / name
-    try:
+    with writing(run, f"checkpoint {folder}"):
         with atomic.new_folder(folder) as beside:
             _save(model, beside / MODEL, {HEADER_KEY: json.dumps(manifest)})
             _save(trainer.tensors, beside / TRAINER, {HEADER_KEY: json.dumps(trainer.scalars)})
@@ -122,64 +140,25 @@ def save_checkpoint(
             (beside / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         if best:
             atomic.write_text(run.checkpoints / "best", name + "\n")
+        # Last: a run resumes from what `latest` names, so whatever a kill left undone before this line is done again.
         atomic.write_text(run.checkpoints / "latest", name + "\n")
-    except (OSError, SafetensorError) as error:
-        last = run.pointed("latest")
-        kept = f"the last good checkpoint is {run.checkpoints / last}" if last else "there is no earlier checkpoint"
-        raise CheckpointError(
-            f"cannot save checkpoint {folder}: {error}", f"free space or choose another --run folder, then --resume; {kept}"
-        ) from error
     return folder
 
 
 def _save(tensors: Mapping[str, Tensor], file: Path, metadata: dict[str, str]) -> None:
     plain = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    safetensors.torch.save_file(plain, file, metadata=metadata)
+    # Written by us: `save_file` makes files that only their owner may read.
+    file.write_bytes(safetensors.torch.save(plain, metadata=metadata))
 
 
 def remove_old(run: RunFolder, keep: int) -> None:
-    """Remove all checkpoints but the latest `keep` and the best one."""
-    names = run.names()
-    for name in names[:-keep]:
-        if name != run.pointed("best"):
+    """Remove all checkpoints but the newest `keep` and those that `best` and `latest` name."""
+    spared = {run.pointed("best"), run.pointed("latest")}
+    for name in run.names()[:-keep]:
+        if name not in spared:
             # The manifest goes first: a folder without one does not count as a checkpoint, should the removal be cut short.
             (run.checkpoints / name / MANIFEST).unlink()
             shutil.rmtree(run.checkpoints / name)
-
-
-def verify_files(folder: Path) -> dict[str, Any]:
-    """Check that the files of a checkpoint are those that were written, and return the manifest.
-
-    Raises:
-        CheckpointError: A file is missing, truncated or has been changed.
-    """
-    manifest = read_manifest(folder)
-    for name, facts in manifest.get("files", {}).items():
-        read_header(folder / name)
-        if file_hash(folder / name) != facts["sha256"]:
-            raise CheckpointError(
-                f"{folder / name} is not the file that was saved: its sha256 differs from the manifest's",
-                "use another checkpoint of the run",
-            )
-    return manifest
-
-
-def check_installed(manifest: Mapping[str, Any], registry: Registry) -> None:
-    """Check that every component of a checkpoint is installed.
-
-    Raises:
-        CheckpointError: One is not; the hint is the line that installs it.
-    """
-    for row in manifest["components"]:
-        try:
-            registry.find(row["kind"], f"{row['distribution']}:{row['name']}")
-        except TwmError as error:
-            raise CheckpointError(
-                f"the checkpoint needs {row['kind']} {row['name']} of {row['distribution']} {row['version']}, which is not installed",
-                f"pip install {row['distribution']}=={row['version']}"
-                if row["distribution"] != "file"
-                else f"give the file with -p (it was {row['entry_point'].split(' = ')[-1]})",
-            ) from error
 
 
 def load_model(folder: Path, plan: Plan, model: WorldModel, manifest: Mapping[str, Any]) -> None:
@@ -194,9 +173,19 @@ def load_model(folder: Path, plan: Plan, model: WorldModel, manifest: Mapping[st
     for part in (p for kind, parts in plan.parts.items() if kind in _SLOTS for p in parts):
         rows = [r for r in manifest["components"] if (r["kind"], r["chosen_as"]) == (part.registered.component.kind, part.name)]
         if rows:
+            _check_layout(tensors, part, rows[0], folder)
             tensors = _upgraded(tensors, part, int(rows[0]["layout_version"]))
     _check_same(tensors, model.state_dict(), plan, folder)
     model.load_state_dict(tensors, strict=True)
+
+
+def _check_layout(tensors: Mapping[str, Tensor], part: Planned, row: Mapping[str, Any], folder: Path) -> None:
+    own = {k: (str(v.dtype), tuple(v.shape)) for k, v in tensors.items() if k.startswith(prefix_of(part))}
+    if layout_hash(own) != row.get("layout_sha256"):
+        raise CheckpointError(
+            f"checkpoint {folder}: the names, shapes and types of the tensors of {part.whose} are not those that its manifest recorded",
+            "use another checkpoint of the run",
+        )
 
 
 def _upgraded(tensors: dict[str, Tensor], part: Planned, saved: int) -> dict[str, Tensor]:
@@ -236,12 +225,22 @@ def _check_same(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], pla
         )
 
 
-def load_trainer(folder: Path) -> TrainerState:
+def load_trainer(folder: Path, plan: Plan, manifest: Mapping[str, Any]) -> TrainerState:
     """What a resumed run needs.
 
     Raises:
-        CheckpointError: The file is damaged.
+        CheckpointError: The file is damaged, or belongs to a layout of parameters that a component no longer has: an upgrade carries
+            weights over, but not the moments of the optimiser.
     """
+    versions = {(r["kind"], r["chosen_as"]): r["layout_version"] for r in manifest["components"]}
+    for part in (p for parts in plan.parts.values() for p in parts):
+        component = part.registered.component
+        saved = versions.get((component.kind, part.name), component.layout_version)
+        if saved != component.layout_version:
+            raise CheckpointError(
+                f"cannot resume from {folder}: it holds layout {saved} of {part.whose}, the installed one is {component.layout_version}",
+                f"evaluate it, or resume with the version of {part.registered.plugin.distribution} that wrote it",
+            )
     header, _ = read_header(folder / TRAINER)
     return TrainerState(_load(folder / TRAINER), json.loads(header["__metadata__"][HEADER_KEY]))
 

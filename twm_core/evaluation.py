@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from twm_core.assembly import Plan, assemble
 from twm_core.baselines import baselines_for
-from twm_core.checkpoint import check_installed, load_model, verify_files
+from twm_core.checkpoint import load_model
 from twm_core.data.dataset import Dataset, Windows, to_device
 from twm_core.data.loader import evenly_spaced
 from twm_core.devices import choose_device
-from twm_core.errors import UsageError
-from twm_core.manifest import resolve_checkpoint
+from twm_core.errors import DataError, UsageError
+from twm_core.manifest import check_installed, resolve_checkpoint, verify_files
 from twm_core.metrics import Counts, Displacements, bootstrap_skill
 from twm_core.nn.build import build_dataset, build_world_model
 from twm_core.nn.world_model import WorldModel
@@ -54,7 +55,7 @@ def load_run(
     slots: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for row in manifest["components"]:
         slots.setdefault(row["kind"], []).append((row["chosen_as"], row["config"]))
-    layers = [Layer(str(folder), to_layer(slots, manifest["training"]))]
+    layers = [Layer(str(folder), to_layer(slots, manifest.get("training", {})))]
     layers += [option_layer(k, v, f"option --set {k}") for k, v in (overrides or {}).items()]
     plan = assemble(resolve(layers), registry)
     model = build_world_model(plan, seed=0)
@@ -131,7 +132,11 @@ def score(
     device: torch.device | str = "cpu",
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
-    """Score a world model and the baselines on some windows; see `evaluate` for the result."""
+    """Score a world model and the baselines on some windows; see `evaluate` for the result.
+
+    Raises:
+        DataError: The model forecasts something that is not a finite number; leaving it out would flatter the model.
+    """
     seen = model.seen
     now, steps = seen.context - 1, seen.horizon
     state = seen.get("agents.state")
@@ -147,7 +152,9 @@ def score(
         here, scored = batch["agents.exists"][:, now + 1 :], batch["agents.scored"]
         actions = batch["action"][:, now:-1] if "action" in batch else None
         decoded = model.forecast(batch, samples=samples, actions=actions, generator=generator)
-        ours.add(decoded["agents.state"].mean[..., :2], truth, here, scored)
+        guess = decoded["agents.state"].mean[..., :2]
+        _check_finite(guess, scored)
+        ours.add(guess, truth, here, scored)
         for name, baseline in baselines.items():
             theirs[name].add(baseline(batch, seen, now, steps), truth, here, scored)
         counted = scored[:, None].expand_as(here)
@@ -184,7 +191,18 @@ def score(
 
 
 def _skill(model: np.ndarray[Any, np.dtype[np.float64]], baseline: np.ndarray[Any, np.dtype[np.float64]]) -> float:
-    return float(1 - np.nanmean(model) / np.nanmean(baseline))
+    known = ~np.isnan(baseline)  # agents that are never seen again have no error, the model's neither
+    theirs = baseline[known].sum()
+    return float(1 - model[known].sum() / theirs) if theirs > 0 else float("nan")
+
+
+def _check_finite(guess: Tensor, scored: Tensor) -> None:
+    bad = ~guess.isfinite().all(dim=-1).all(dim=2).all(dim=1) & scored
+    if bool(bad.any()):
+        raise DataError(
+            f"the model's forecast of {int(bad.sum())} agents is not a finite number",
+            "it has diverged: use an earlier checkpoint, or train with a lower training.lr",
+        )
 
 
 def dataset_report(dataset: Dataset, split: str) -> str:

@@ -15,17 +15,56 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from twm_core.errors import CheckpointError
+from pydantic import BaseModel, ValidationError
+
+from twm_core.errors import CheckpointError, UnknownComponentError
+from twm_core.registry import Registry
+from twm_core.specs import ActionSpec, EmbeddingSpec, LatentSpec, ObservationSpec, OutputSpec
 
 SCHEMA = 1
 MODEL, TRAINER, MANIFEST = "model.safetensors", "trainer.safetensors", "manifest.json"
 HEADER_KEY = "twm"
 _MOST_HEADER = 100_000_000
+_NAME = re.compile(r"step-\d+")
+
+
+class _Row(BaseModel):
+    kind: str
+    name: str
+    chosen_as: str
+    distribution: str
+    version: str
+    entry_point: str
+    layout_version: int
+    config: dict[str, Any]
+
+
+class _Specs(BaseModel):
+    seen: ObservationSpec
+    action: ActionSpec | None
+    embedding: EmbeddingSpec
+    latent: LatentSpec
+    output: OutputSpec
+
+
+class _File(BaseModel):
+    sha256: str
+
+
+class _Manifest(BaseModel):
+    """What every reader may rely on in a manifest; there is more in it."""
+
+    step: int
+    components: list[_Row]
+    specs: _Specs
+    training: dict[str, Any] = {}
+    files: dict[str, _File] = {}
 
 
 class RunFolder:
@@ -46,7 +85,7 @@ class RunFolder:
         """Names of all complete checkpoints, oldest first."""
         if not self.checkpoints.is_dir():
             return []
-        found = [p.name for p in self.checkpoints.iterdir() if p.name.startswith("step-") and (p / MANIFEST).is_file()]
+        found = [p.name for p in self.checkpoints.iterdir() if _NAME.fullmatch(p.name) and (p / MANIFEST).is_file()]
         return sorted(found, key=lambda n: int(n.removeprefix("step-")))
 
     def pointed(self, pointer: str) -> str | None:
@@ -103,7 +142,10 @@ def read_manifest(path: Path | str, which: str = "best") -> dict[str, Any]:
         if text is None:
             raise CheckpointError(f"{file} was not written by twm: its header has no manifest", "give a checkpoint of twm")
     else:
-        text = file.read_text(encoding="utf-8", errors="replace")
+        try:
+            text = file.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise CheckpointError(f"cannot read {file}: {error.strerror}", "check its permissions") from error
     try:
         manifest = json.loads(text)
     except json.JSONDecodeError as error:
@@ -111,7 +153,48 @@ def read_manifest(path: Path | str, which: str = "best") -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         given = manifest.get("schema") if isinstance(manifest, dict) else manifest
         raise CheckpointError(f"the manifest in {file} has schema {given!r}; this twm reads {SCHEMA}", "use a matching version of twm")
+    try:
+        _Manifest.model_validate(manifest)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise CheckpointError(f"the manifest in {file} is damaged: {where}: {first['msg']}", "use another checkpoint of the run") from error
     return manifest
+
+
+def verify_files(folder: Path) -> dict[str, Any]:
+    """Check that the files of a checkpoint are those that were written, and return the manifest.
+
+    Raises:
+        CheckpointError: A file is missing, truncated or has been changed.
+    """
+    manifest = read_manifest(folder)
+    for name, facts in manifest.get("files", {}).items():
+        read_header(folder / name)
+        if file_hash(folder / name) != facts["sha256"]:
+            raise CheckpointError(
+                f"{folder / name} is not the file that was saved: its sha256 differs from the manifest's",
+                "use another checkpoint of the run",
+            )
+    return manifest
+
+
+def check_installed(manifest: Mapping[str, Any], registry: Registry) -> None:
+    """Check that every component of a checkpoint is installed.
+
+    Raises:
+        CheckpointError: One is not; the hint is the line that installs it.
+    """
+    for row in manifest["components"]:
+        try:
+            registry.find(row["kind"], f"{row['distribution']}:{row['name']}")
+        except UnknownComponentError as error:
+            raise CheckpointError(
+                f"the checkpoint needs {row['kind']} {row['name']} of {row['distribution']} {row['version']}, which is not installed",
+                f"pip install {row['distribution']}=={row['version']}"
+                if row["distribution"] != "file"
+                else f"give the file with -p (it was {row['entry_point'].split(' = ')[-1]})",
+            ) from error
 
 
 def read_header(file: Path) -> tuple[dict[str, Any], int]:
@@ -127,11 +210,11 @@ def read_header(file: Path) -> tuple[dict[str, Any], int]:
             if length > min(size - 8, _MOST_HEADER):
                 raise ValueError(f"header of {length} bytes in a file of {size}")
             header = json.loads(stream.read(length))
+        end = max((t["data_offsets"][1] for k, t in header.items() if k != "__metadata__"), default=0)
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no file {file}", "use another checkpoint of the run") from error
-    except (OSError, struct.error, ValueError) as error:
+    except (OSError, struct.error, ValueError, AttributeError, LookupError, TypeError) as error:
         raise CheckpointError(f"{file} is truncated or not a safetensors file: {error}", "use another checkpoint of the run") from error
-    end = max((t["data_offsets"][1] for k, t in header.items() if k != "__metadata__"), default=0)
     if size != 8 + length + end:
         raise CheckpointError(
             f"{file} is truncated or has been changed: {size} bytes, {8 + length + end} expected", "use another checkpoint of the run"

@@ -12,7 +12,7 @@ Built on lightning-fabric for devices and precision. What it does not do: more t
 
 from __future__ import annotations
 
-import json
+import math
 import signal
 import threading
 import time
@@ -24,18 +24,18 @@ from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
-from tensorboardX import SummaryWriter
 from torch import Tensor
 
 from twm_core import atomic
 from twm_core.assembly import Plan
-from twm_core.checkpoint import TrainerState, load_model, load_trainer, remove_old, save_checkpoint, verify_files
+from twm_core.checkpoint import TrainerState, load_model, load_trainer, remove_old, save_checkpoint, writing
+from twm_core.curves import Curves
 from twm_core.data.dataset import Windows, to_device
 from twm_core.data.loader import TrainingBatches, evenly_spaced
 from twm_core.devices import choose_device
 from twm_core.errors import CheckpointError, DataError
 from twm_core.evaluation import score
-from twm_core.manifest import RunFolder
+from twm_core.manifest import RunFolder, verify_files
 from twm_core.nn.build import build_dataset, build_world_model
 from twm_core.nn.world_model import WorldModel
 from twm_core.optimisation import MovingAverage, learning_rate, load_optimiser, make_optimiser, optimiser_tensors
@@ -45,6 +45,7 @@ from twm_core.reporting import Reporter
 
 _STATISTICS_BATCHES = 16
 _VALIDATION_SEED = 20_011
+_DIVERGED = "lower training.lr, or check the data; the last checkpoint is from before"
 
 
 class Trainer:
@@ -66,6 +67,7 @@ class Trainer:
         self.generator = torch.Generator(device=device).manual_seed(config.seed)
         self.step = 0
         self.best: float | None = None
+        self.metrics: dict[str, float] = {}
 
     def collect_statistics(self) -> None:
         """Show the normalisers some training batches, before the first step."""
@@ -85,7 +87,7 @@ class Trainer:
             tensors["generator.cuda"] = torch.cuda.get_rng_state(self.device)
         if self.average is not None:
             tensors |= {f"raw.{n}": p for n, p in self.model.named_parameters()}
-        return TrainerState(tensors, {"step": self.step, "best": self.best})
+        return TrainerState(tensors, {"step": self.step, "best": self.best, "metrics": self.metrics})
 
     def restore(self, folder: Path) -> None:
         """Continue from a checkpoint.
@@ -94,8 +96,8 @@ class Trainer:
             CheckpointError: It is damaged or belongs to another recipe.
         """
         manifest = verify_files(folder)
+        state = load_trainer(folder, self.plan, manifest)
         load_model(folder, self.plan, self.model, manifest)
-        state = load_trainer(folder)
         tensors = dict(state.tensors)
         if self.average is not None:
             parameters = dict(self.model.named_parameters())
@@ -113,7 +115,7 @@ class Trainer:
         torch.set_rng_state(tensors["generator.torch"].cpu())
         if self.device.type == "cuda" and "generator.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["generator.cuda"].cpu(), self.device)
-        self.step, self.best = int(state.scalars["step"]), state.scalars["best"]
+        self.step, self.best, self.metrics = int(state.scalars["step"]), state.scalars["best"], dict(state.scalars["metrics"])
 
     @contextmanager
     def evaluating(self) -> Iterator[WorldModel]:
@@ -148,13 +150,15 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
         JSON-able summary: run, step, reason (`completed` or `interrupted`), checkpoint, seconds, metrics.
 
     Raises:
-        CheckpointError: There is a checkpoint and `resume` is false, or none and it is true, or saving fails.
-        DataError: The dataset cannot be read, or the loss is no longer a finite number.
+        CheckpointError: There is a checkpoint and `resume` is false, or none and it is true, or the run folder cannot be written.
+        DataError: The dataset cannot be read, or the loss, the gradient, the weights or the validation are no longer finite numbers.
     """
     reporter = reporter or Reporter()
     folder, config = RunFolder(run), plan.training
     if folder.names() and not resume:
         raise CheckpointError(f"run folder {run} already has checkpoints", "continue it with --resume, or choose another --run folder")
+    if resume and not folder.names():
+        raise CheckpointError(f"run folder {run} has no complete checkpoint", "leave --resume out to train it from the start")
     started = time.monotonic()
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -171,14 +175,19 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
         reporter.note(f"{split}: " + ", ".join(f"{v:,} {k}" for k, v in cut.report().items() if v))
     torch.manual_seed(config.seed)
     if resume:
-        trainer.restore(folder.find("latest"))
-        atomic.remove_unfinished(folder.checkpoints)
-        _forget_after(folder.metrics, trainer.step)
+        former = folder.find("latest")
+        trainer.restore(former)
         reporter.note(f"resumed at step {trainer.step}")
     else:
-        folder.checkpoints.mkdir(parents=True, exist_ok=True)
         trainer.collect_statistics()
-    atomic.write_text(folder.recipe, to_toml(plan.resolved()))
+    with writing(folder, f"run folder {run}"):
+        folder.checkpoints.mkdir(parents=True, exist_ok=True)
+        atomic.remove_unfinished(folder.path)
+        atomic.remove_unfinished(folder.checkpoints)
+        if resume and trainer.best is not None and folder.pointed("best") is None:
+            atomic.write_text(folder.checkpoints / "best", former.name + "\n")  # a kill came between the first checkpoint and this pointer
+        atomic.write_text(folder.recipe, to_toml(plan.resolved()))
+        curves = Curves(folder, step=trainer.step)
     parameters = sum(p.numel() for p in trainer.model.parameters())
     reporter.note(f"world model with {parameters:,} parameters on {device}")
     facts = {
@@ -191,30 +200,29 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
 
     model, optimiser = fabric.setup(trainer.model, trainer.optimiser)
     model.train()
-    tensorboard = SummaryWriter(str(folder.tensorboard), purge_step=trainer.step + 1)
     registry.notify("twm_run_started", run=str(run), recipe=plan.resolved())
-    metrics: dict[str, float] = {}
     saved_at, reason = trainer.step if resume else -1, "completed"
 
     def save(best: bool) -> None:
+        _check_weights(trainer.model, trainer.step)
+        with writing(folder, f"curves in {run}"):
+            curves.flush()
         path = save_checkpoint(
             folder,
             plan=plan,
             model=trainer.weights(),
             trainer=trainer.saved(),
             step=trainer.step,
-            facts=facts | {"metrics": metrics},
+            facts=facts | {"metrics": trainer.metrics},
             best=best,
         )
         remove_old(folder, config.keep)
         registry.notify("twm_checkpoint_saved", run=str(run), step=trainer.step, path=str(path))
 
     def log(values: dict[str, float]) -> None:
-        metrics.update(values)
-        with open(folder.metrics, "a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"step": trainer.step, **values}) + "\n")
-        for name, value in values.items():
-            tensorboard.add_scalar(name.replace(".", "/", 1), value, trainer.step)
+        trainer.metrics.update(values)
+        with writing(folder, f"curves in {run}"):
+            curves.add(trainer.step, values)
         registry.notify("twm_step_finished", run=str(run), step=trainer.step, metrics=values)
 
     with _signals() as stop:
@@ -249,20 +257,21 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
                 if trainer.step % config.validate_every == 0 or last:
                     with trainer.evaluating() as evaluated:
                         found = validate(evaluated, validation, shown, config.batch, device)
-                    log(found)
                     value = found.get("val.ade", found["val.loss"])
+                    log(found)
                     better = trainer.best is None or value < trainer.best
                     trainer.best = value if better else trainer.best
                 if trainer.step % config.checkpoint_every == 0 or last or stopping or better:
                     save(better)
                     saved_at = trainer.step
-                reporter.progress(trainer.step, config.steps, _headline(metrics))
+                reporter.progress(trainer.step, config.steps, _headline(trainer.metrics))
                 if stopping and not last:
                     reason = "interrupted"
                     break
         finally:
             reporter.finish()
-            tensorboard.close()
+            with writing(folder, f"curves in {run}"):
+                curves.close()
     if saved_at != trainer.step:
         save(False)
     registry.notify("twm_run_finished", run=str(run), step=trainer.step, reason=reason)
@@ -272,13 +281,17 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
         "reason": reason,
         "checkpoint": str(folder.find("latest")),
         "seconds": round(time.monotonic() - started, 1),
-        "metrics": dict(metrics),
+        "metrics": dict(trainer.metrics),
     }
 
 
 @torch.no_grad()
 def validate(model: WorldModel, windows: Windows, indices: list[int], batch: int, device: torch.device) -> dict[str, float]:
-    """Losses (`val.*`) and, where agents are decoded, forecast errors (`val.ade`, `val.minade`, ...) on some windows. Deterministic."""
+    """Losses (`val.*`) and, where agents are decoded, forecast errors (`val.ade`, `val.minade`, ...) on some windows. Deterministic.
+
+    Raises:
+        DataError: The loss or a forecast is not a finite number.
+    """
     generator = torch.Generator(device=device).manual_seed(_VALIDATION_SEED)
     sums: dict[str, float] = {}
     for at in range(0, len(indices), batch):
@@ -287,13 +300,16 @@ def validate(model: WorldModel, windows: Windows, indices: list[int], batch: int
         for name, value in {"loss": total, **terms}.items():
             sums[name] = sums.get(name, 0.0) + float(value) * len(part) / len(indices)
     found = {f"val.{k}": v for k, v in sums.items()}
+    if not math.isfinite(found["val.loss"]):
+        raise DataError("the loss on the validation windows is not a finite number", _DIVERGED)
     decodes = any(k.key == "agents.state" for k in model.seen.keys) and model.seen.horizon > 0
     if decodes:
         result = score(model, windows, indices, samples=6, seed=_VALIDATION_SEED, device=device)
         for name in ("ade", "fde", "minade", "minfde", "existence_f1"):
             if result["model"][name] is not None:
                 found[f"val.{name}"] = result["model"][name]
-        found["val.skill"] = result["skill"]
+        if math.isfinite(result["skill"]):
+            found["val.skill"] = result["skill"]
     return found
 
 
@@ -305,28 +321,17 @@ def _headline(metrics: dict[str, float]) -> dict[str, float]:
 def _check_finite(total: Tensor, norm: Any, step: int, terms: dict[str, Tensor]) -> None:
     bad = [k for k, v in terms.items() if not bool(torch.isfinite(v))]
     if bad or not bool(torch.isfinite(total)):
-        raise DataError(
-            f"step {step + 1}: loss term {', '.join(bad) or 'total'} is not a finite number", "lower training.lr, or check the data"
-        )
+        raise DataError(f"step {step + 1}: loss term {', '.join(bad) or 'total'} is not a finite number", _DIVERGED)
     if norm is not None and not bool(torch.isfinite(norm)):
         raise DataError(
             f"step {step + 1}: the gradient is not finite, though the loss is", "lower training.lr, or check the losses' plugins"
         )
 
 
-def _forget_after(metrics: Path, step: int) -> None:
-    """Drop the lines of steps that will be done again, and a line that a kill cut short."""
-    if not metrics.exists():
-        return
-    kept = []
-    for line in metrics.read_text(encoding="utf-8").splitlines():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            break  # the writer was killed in the middle of this line; nothing complete follows
-        if row["step"] <= step:
-            kept.append(line + "\n")
-    atomic.write_text(metrics, "".join(kept))
+def _check_weights(model: WorldModel, step: int) -> None:
+    bad = [n for n, value in model.named_parameters() if not bool(torch.isfinite(value).all())]
+    if bad:
+        raise DataError(f"step {step}: {len(bad)} parameters are not finite, such as {bad[0]}; nothing was saved", _DIVERGED)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from twm_cli.session import Session
 from twm_cli.words import occurrences
 from twm_core.assembly import Plan, assemble
 from twm_core.errors import UsageError
+from twm_core.manifest import RunFolder, check_installed, read_manifest
 from twm_core.recipe import Layer, file_layer, resolve
 
 EXTENDABLE = "training.steps"
@@ -85,6 +86,8 @@ def _former(session: Session) -> Layer | None:
         raise UsageError(
             f"{runs[-1]} is not a run folder: it has no recipe.toml", "give --run the folder of an earlier run, or leave --resume out"
         )
+    if RunFolder(path.parent).names():  # without one, training says so
+        check_installed(read_manifest(path.parent, "latest"), session.registry)
     return file_layer(path)
 
 
@@ -116,8 +119,7 @@ def _run_folder(given: Path | None, *, resume: bool) -> Path:
         return next(path for path in candidates if not path.exists())
     if given.exists() and not given.is_dir():
         raise UsageError(f"run folder {given} is a file", "give --run a folder")
-    checkpoints = given / "checkpoints"
-    if not resume and checkpoints.is_dir() and any(checkpoints.iterdir()):
+    if not resume and RunFolder(given).names():
         raise UsageError(
             f"run folder {given} already holds checkpoints, and a run is never overwritten",
             f"continue it with twm train --run {given} --resume, or give another --run",

@@ -2,14 +2,15 @@
 
 agents.state   float32 [B,T,A,F]   the features below, SI units, world frame with a local origin
 agents.exists  bool    [B,T,A]     observed (or interpolated) at this step
-agents.code    uint8   [B,T,A]     why not: see `EXISTENCE_CODES`
+agents.code    uint8   [B,T,A]     target: why not, see `EXISTENCE_CODES` (it knows who will enter)
 agents.type    int64   [B,A]       index into `twm_core.specs.AGENT_TYPES`
 agents.lane    int64   [B,T,A]     lane token, 0 unknown
 agents.scored  bool    [B,A]       target: scored by the protocol (may depend on the future, so no encoder may read it)
 site           int64   [B]         site token, 0 unknown
 dt             float32 [B]         seconds between steps
 is_first       bool    [B,T]       true at the first step of the window
-scenario       int64   [B]         target: number of the scenario, to resample by scenario in bootstraps
+agents.track   int64   [B,A]       target: number of the track within its scenario, -1 for padding
+scenario       int64   [B]         target: number of the scenario; with the track, what bootstraps resample
 """
 
 from __future__ import annotations
@@ -108,10 +109,10 @@ def traffic_observations(
     keys = [
         KeySpec(key="agents.state", axes="B T A F", shape=(len(named),), features=named),
         KeySpec(key="agents.exists", axes="B T A", dtype="bool"),
-        KeySpec(key="agents.code", axes="B T A", dtype="uint8", classes=len(EXISTENCE_CODES)),
         KeySpec(key="agents.type", axes="B A", dtype="int64", classes=len(AGENT_TYPES)),
         KeySpec(key="dt", axes="B"),
         KeySpec(key="is_first", axes="B T", dtype="bool"),
+        KeySpec(key="agents.code", axes="B T A", dtype="uint8", classes=len(EXISTENCE_CODES), role="target"),
         KeySpec(key="agents.scored", axes="B A", dtype="bool", role="target"),
         KeySpec(key="agents.track", axes="B A", dtype="int64", role="target"),
         KeySpec(key="scenario", axes="B", dtype="int64", role="target"),

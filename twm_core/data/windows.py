@@ -141,6 +141,9 @@ class ScenarioWindows(Windows):
     def _choose(self, scenario: Scenario, t0: int) -> tuple[NDArray[np.int64], int]:
         """Tracks that get a slot, in slot order, and how many were dropped. Uses nothing after the last observed step."""
         tracks = self._overlapping(scenario, t0)
+        late = scenario.first[tracks] >= t0 + self.protocol.context
+        # Tracks stand in any order in a scenario: without this, a newcomer's track number would shift the slots of those already seen.
+        tracks = np.concatenate([tracks[~late], tracks[late]])
         most = self.protocol.max_agents
         if len(tracks) <= most:
             return tracks, 0
@@ -151,8 +154,7 @@ class ScenarioWindows(Windows):
         present = exists[:, now]
         centre = self._middle(at[present], t0) if present.any() else np.zeros(2)
         distance = np.where(present, np.hypot(*(at - centre).T), np.inf)
-        late = scenario.first[tracks] >= t0 + self.protocol.context
-        order = np.lexsort((tracks, distance, late))[:most]
+        order = np.lexsort((tracks, distance, np.sort(late)))[:most]
         return tracks[np.sort(order)], len(tracks) - most
 
     def _middle(self, at: NDArray[np.float32], t0: int) -> NDArray[np.float32]:
@@ -267,10 +269,12 @@ class ScenarioDataset(Dataset):
     def windows(self, split: str) -> Windows:
         if split not in self.splits:
             raise DataError(f"there is no split {split!r}", f"splits are {', '.join(self.splits)}")
-        protocol = self.protocol
+        # Who will enter is part of the future: in val and test not even an empty slot tells.
+        protocol = replace(self.protocol, entering=False)
         if split == "train":
             # Training learns from every agent that can be scored partly; the protocol's own counting rules are for val and test.
-            protocol = replace(protocol, stride=self.train_stride or protocol.stride, min_scored=1, full=False)
+            stride = self.train_stride or self.protocol.stride
+            protocol = replace(self.protocol, stride=stride, min_scored=1, full=False)
             if self.train_agents is not None:
                 protocol = replace(protocol, max_agents=min(self.train_agents, protocol.max_agents), around_agent=True)
         return _Selected(ScenarioWindows(self.splits[split], protocol, split), self.seen, self.action, self.notes.get(split, {}))

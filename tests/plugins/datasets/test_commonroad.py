@@ -231,7 +231,7 @@ def test_the_ngsim_splits_share_no_vehicle_and_every_site_is_trained_on(ngsim):
     sites = {split: {s.site for s in ngsim.splits[split]} for split in SPLITS}
     assert sites["train"] == {"US101", "Lanker-2", "Peach-2", "Peach-4"}
     assert sites["test"] == sites["val"] == {"US101", "Lanker-2", "Peach-4"}
-    for split in SPLITS:
+    for split in ("val", "test"):
         assert ngsim.windows(split).report()["agents dropped over max_agents"] == 0
 
 

@@ -1,0 +1,131 @@
+"""Writes the parts of the documentation that are tables of the code: run `python docs/generate.py` after changing a component.
+
+    README.md                      components, between its two markers
+    docs/reference/components.md   every field of every first-party component, and of the table `training`
+    docs/reference/checks.md       every promise that the conformance kit tests
+
+`--check` writes nothing and exits 1 if a file is not up to date; a test does that. Plugins of others that happen to be installed are
+left out.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from twm_cli.fields import inline, range_text, type_name
+from twm_core.config import ComponentConfig
+from twm_core.kinds import KINDS
+from twm_core.registry import Registered, discover
+from twm_core.testing.checks import CHECKS
+from twm_core.training_config import TrainingConfig
+
+ROOT = Path(__file__).parents[1]
+BEGIN, END = "<!-- components: begin -->", "<!-- components: end -->"
+NOTE = "<!-- Written by docs/generate.py. Edit the code it reads, not this file. -->"
+
+
+def first_party() -> list[Registered]:
+    """The components of the distribution twm, by kind and name."""
+    for variable in ("TWM_PLUGINS", "TWM_DISABLE_PLUGINS"):
+        os.environ.pop(variable, None)
+    registry = discover()
+    failed = [p for p in registry.plugins if p.distribution == "twm" and p.status != "loaded"]
+    if failed:
+        raise SystemExit("\n".join(f"plugin {p.name} is {p.status}: {p.reason}" for p in failed))
+    mine = [r for r in registry.components() if r.plugin.distribution == "twm"]
+    order = list(KINDS)
+    return sorted(mine, key=lambda r: (order.index(r.component.kind), r.component.name))
+
+
+def cell(text: str) -> str:
+    """Text that a table cell can hold."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in lines)
+
+
+def overview(components: list[Registered]) -> str:
+    """The components by kind and name."""
+    rows = [(r.component.kind, f"`{r.component.name}`", cell(r.component.summary)) for r in components]
+    return table(("kind", "name", "what it does"), rows)
+
+
+def fields(config: type[ComponentConfig]) -> str:
+    """The fields of a config."""
+    rows = []
+    for name, field in config.model_fields.items():
+        value = field.get_default(call_default_factory=True)
+        default = "none" if value is None else inline(value)
+        kind = " ".join(part for part in (type_name(field.annotation), range_text(field)) if part)
+        rows.append((f"`{name}`", cell(kind), f"`{cell(default)}`", cell(field.description or "")))
+    return table(("field", "type", "default", "meaning"), rows)
+
+
+def components_page(components: list[Registered]) -> str:
+    """The page of all fields."""
+    parts = [
+        "# Components and their fields",
+        NOTE,
+        "A field stands under the same dotted path in a recipe file, in `--set` and as an option; the headings show how the path begins. "
+        "`twm describe NAME` prints the same for every installed component.",
+        "## training",
+        "Options `--training.FIELD`.",
+        fields(TrainingConfig),
+    ]
+    for r in components:
+        kind, name = r.component.kind, r.component.name
+        prefix = f"--{kind}.{name}." if KINDS[kind].several else f"--{kind}."
+        parts += [f"## {kind} {name}", f"{r.component.summary} Options `{prefix}FIELD`.", fields(r.load_config())]
+    return "\n\n".join(parts) + "\n"
+
+
+def checks_page() -> str:
+    """The page of all promises."""
+    parts = [
+        "# Conformance checks",
+        NOTE,
+        "What `twm_core.testing` tests for a component of each kind. A check that does not apply is skipped with a reason.",
+    ]
+    for kind, checks in CHECKS.items():
+        rows = [(f"`{c.name}`", cell(" ".join(c.promise.partition("\n\n")[0].split()))) for c in checks]
+        parts += [f"## {kind}: {len(checks)} checks", table(("check", "promise"), rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def files() -> dict[Path, str]:
+    """What every generated file should hold."""
+    components = first_party()
+    readme = ROOT / "README.md"
+    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise SystemExit(f"README.md lacks {BEGIN} or {END}")
+    return {
+        readme: f"{before}{BEGIN}\n{overview(components)}\n{END}{after}",
+        ROOT / "docs/reference/components.md": components_page(components),
+        ROOT / "docs/reference/checks.md": checks_page(),
+    }
+
+
+def main() -> int:
+    """Write the files, or check them."""
+    stale = [p for p, text in files().items() if not p.exists() or p.read_text(encoding="utf-8") != text]
+    names = ", ".join(str(p.relative_to(ROOT)) for p in stale)
+    if "--check" in sys.argv[1:]:
+        if stale:
+            sys.stderr.write(f"not up to date: {names}; run python docs/generate.py\n")
+        return int(bool(stale))
+    for path, text in files().items():
+        path.write_text(text, encoding="utf-8")
+    sys.stdout.write(f"wrote {names}\n" if stale else "everything was up to date\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,131 @@
+"""One distribution, mapped from folders: what a wheel holds, and that every list of plugins names every plugin folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+FOLDERS = sorted(p.name for p in (ROOT / "plugins").iterdir() if (p / "plugin.py").is_file())
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZipFile]:
+    """The wheel, built by the back end alone, so that nothing is downloaded."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (file,) = folder.glob("*.whl")
+    with ZipFile(file) as opened:
+        yield opened
+
+
+@pytest.mark.xdist_group("wheel")
+def test_the_wheel_holds_core_command_line_and_every_plugin(wheel: ZipFile) -> None:
+    top = {n.partition("/")[0] for n in wheel.namelist()}
+    assert top == {"twm_core", "twm_cli", *FOLDERS, f"twm-{_version()}.dist-info"}
+
+
+@pytest.mark.xdist_group("wheel")
+def test_the_wheel_holds_everything_that_the_folders_hold(wheel: ZipFile) -> None:
+    held = set(wheel.namelist())
+    for source in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
+        folder = ROOT / source
+        expected = {str(p.relative_to(folder.parent)) for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+        assert expected <= held
+    assert {"twm_core/presets/default.toml", "twm_core/py.typed"} <= held
+
+
+@pytest.mark.xdist_group("wheel")
+def test_the_wheel_declares_command_plugins_and_licence(wheel: ZipFile) -> None:
+    info = f"twm-{_version()}.dist-info"
+    points = wheel.read(f"{info}/entry_points.txt").decode()
+    assert "twm = twm_cli.main:main" in points
+    for folder in FOLDERS:
+        assert f"{folder}.plugin" in points
+    metadata = wheel.read(f"{info}/METADATA").decode()
+    assert "License-Expression: Apache-2.0" in metadata
+    assert "Apache License" in wheel.read(f"{info}/licenses/LICENSE").decode()
+
+
+@pytest.mark.xdist_group("wheel")
+def test_the_wheel_works_by_itself(wheel: ZipFile, tmp_path: Path) -> None:
+    wheel.extractall(tmp_path)
+    script = "import sys; sys.path.insert(0, sys.argv.pop(1)); from twm_cli.main import main; raise SystemExit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path), "list-plugins", "--broken"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "every plugin loaded, and none is heavy", done.stdout + done.stderr
+
+
+def _version() -> str:
+    import twm_core
+
+    return twm_core.__version__
+
+
+def test_there_are_plugins() -> None:
+    assert len(FOLDERS) >= 7
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_list_names_the_plugin(folder: str) -> None:
+    tool = PROJECT["tool"]
+    assert f"plugins/{folder}" in tool["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert PROJECT["project"]["entry-points"]["twm"][folder.removeprefix("twm_")] == f"{folder}.plugin"
+    linter = tool["importlinter"]
+    assert folder in linter["root_packages"]
+    core, line, independent = linter["contracts"]
+    assert folder in core["forbidden_modules"]
+    assert folder in line["forbidden_modules"]
+    assert folder in independent["modules"]
+
+
+def test_no_list_names_a_plugin_that_is_not_there() -> None:
+    tool, points = PROJECT["tool"], PROJECT["project"]["entry-points"]["twm"]
+    assert sorted(v.removesuffix(".plugin") for v in points.values()) == FOLDERS
+    assert sorted(set(tool["importlinter"]["root_packages"]) - {"twm_core", "twm_cli"}) == FOLDERS
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_plugin_has_a_readme_that_names_its_files_and_limits(folder: str) -> None:
+    place = ROOT / "plugins" / folder
+    text = (place / "README.md").read_text(encoding="utf-8")
+    assert text.startswith(f"# {folder}: ")
+    for file in place.glob("*.py"):
+        assert file.name == "__init__.py" or f"`{file.name}`" in text, file.name
+
+
+def test_the_walls_between_the_rooms_stand() -> None:
+    done = subprocess.run([Path(sys.executable).parent / "lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 kept, 0 broken" in done.stdout
+
+
+def test_torch_is_constrained_to_one_version_and_numpy_is_named() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert [x.partition("==")[0] for x in lines if x and not x.startswith("#")] == ["torch"]
+    needs = PROJECT["project"]["dependencies"]
+    assert "torch>=2.9" in needs
+    assert any(n.startswith("numpy") for n in needs)
+    assert PROJECT["project"]["requires-python"] == ">=3.11"
+
+
+def test_the_licence_stands_in_one_place() -> None:
+    assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+    words = ("SPDX-" + "License-Identifier", "Licensed " + "under the")
+    for room in ("twm_core", "cli", "plugins", "tests", "benchmarks", "docs", ".ci"):
+        for folder, _, files in os.walk(ROOT / room):
+            for name in files:
+                if not name.endswith(".pyc"):
+                    text = Path(folder, name).read_text(encoding="utf-8", errors="ignore")
+                    assert not any(w in text for w in words), f"{folder}/{name}"
