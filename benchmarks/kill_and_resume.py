@@ -2,10 +2,10 @@
 
     python benchmarks/kill_and_resume.py --kills 20
 
-Every child process is `twm train` on a tiny recipe. A kill comes after a random delay that spreads over a process' life, from its imports
-to its last save, so it hits reading, training, saving and the rotation of checkpoints alike. After each kill every file of the checkpoint
-that would be resumed is checked against its sha256. At the end all files of the last checkpoint and metrics.jsonl must equal the
-uninterrupted run's byte for byte. One line is printed for each kill; the exit status is 1 if anything differs.
+Every child process is `twm train` on a tiny recipe that saves every second step. One kill in five comes while the process starts, the
+others at a random moment of training, where they hit computing, saving and the removal of old checkpoints alike. After each kill every
+file of the checkpoint that would be resumed is checked against its sha256. At the end all files of the last checkpoint and metrics.jsonl
+must equal the uninterrupted run's byte for byte. One line is printed for each kill; the exit status is 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,35 +39,49 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def finish(run: Path, recipe: Path, steps: int) -> float:
-    """Let a run end by itself and return its seconds.
+class Life:
+    """One process of `twm train`, started or resumed.
 
-    Raises:
-        RuntimeError: It failed.
+    Args:
+        run: The run folder.
+        recipe: Recipe file of a new run.
+        steps: Steps of the whole run.
     """
-    started = time.monotonic()
-    done = subprocess.run(command(run, recipe, steps), env=environment(), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"twm train ended with status {done.returncode}:\n{done.stderr}")
-    return time.monotonic() - started
 
+    def __init__(self, run: Path, recipe: Path, steps: int) -> None:
+        self._started = time.monotonic()
+        self._child = subprocess.Popen(
+            command(run, recipe, steps), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        self._said: list[str] = []
 
-def kill_after(run: Path, recipe: Path, steps: int, seconds: float) -> bool:
-    """Start or resume a run and kill it after a while. False if it had ended before.
+    def wait_for_training(self) -> float:
+        """Wait until the first step begins (or the process has ended) and return the seconds since its start."""
+        assert self._child.stderr is not None
+        for line in self._child.stderr:
+            self._said.append(line)
+            if line.startswith("world model with"):
+                break
+        return time.monotonic() - self._started
 
-    Raises:
-        RuntimeError: It had failed before.
-    """
-    child = subprocess.Popen(command(run, recipe, steps), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    try:
-        _, said = child.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        child.send_signal(signal.SIGKILL)
-        child.communicate()
+    def wait_for_end(self, seconds: float | None = None) -> bool:
+        """Whether the process ends by itself within some seconds.
+
+        Raises:
+            RuntimeError: It failed.
+        """
+        try:
+            _, rest = self._child.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        if self._child.returncode:
+            raise RuntimeError(f"twm train ended with status {self._child.returncode}:\n{''.join(self._said)}{rest}")
         return True
-    if child.returncode:
-        raise RuntimeError(f"twm train ended with status {child.returncode}:\n{said}")
-    return False
+
+    def kill(self) -> None:
+        """Kill it at once."""
+        self._child.send_signal(signal.SIGKILL)
+        self._child.communicate()
 
 
 def state(run: Path) -> str:
@@ -101,29 +114,37 @@ def kill_and_resume(
     Where the disturbed run ends before all kills are spent, the next kills hit another such run.
     """
     undisturbed = folder / "undisturbed"
-    life = finish(undisturbed, recipe, steps)
-    say(f"undisturbed run: {steps} steps in {life:.1f} s")
+    started = time.monotonic()
+    life = Life(undisturbed, recipe, steps)
+    starting = life.wait_for_training()
+    life.wait_for_end()
+    training = time.monotonic() - started - starting
+    say(f"undisturbed run: {starting:.1f} s until the first step, {training:.1f} s for {steps} steps")
     chance, found, runs, done = random.Random(seed), [], 1, 0
-    seen: Counter[str] = Counter()
+    seen: set[str] = set()
     run = folder / "killed-1"
     while done < kills:
-        # A resumed run must first import and read its data again: earlier kills would never let it move on.
-        delay = chance.uniform(0.05 if chance.random() < 0.2 else 0.5, 1.0) * life
-        if not kill_after(run, recipe, steps, delay):
+        life = Life(run, recipe, steps)
+        if chance.random() < 0.2:
+            where, seconds = "starting", chance.uniform(0, starting)
+        else:
+            # On average all kills together use up 0.7 of the training: mostly one run takes them all.
+            where, seconds = "training", chance.uniform(0, 1.75 * training / kills)
+            life.wait_for_training()
+        if life.wait_for_end(seconds):
             found += differences(run, undisturbed)
             runs += 1
             run = folder / f"killed-{runs}"
             continue
+        life.kill()
         done += 1
         after = state(run)
-        seen[after.split(" is whole")[0]] += 1
-        say(f"kill {done:2}/{kills} after {delay:5.2f} s in {run.name}: {after}")
-    finish(run, recipe, steps)
+        seen.add(after)
+        say(f"kill {done:2}/{kills} after {seconds:5.2f} s of {where} in {run.name}: {after}")
+    Life(run, recipe, steps).wait_for_end()
     found += differences(run, undisturbed)
-    say(
-        f"{runs} run{'s' if runs > 1 else ''}, {done} kills, {len(seen)} different states: "
-        + (f"DIFFERENT: {', '.join(found)}" if found else "all bit-identical to the undisturbed run")
-    )
+    verdict = f"DIFFERENT: {', '.join(found)}" if found else "the end is bit-identical to the undisturbed run's"
+    say(f"{done} kills in {runs} run{'s' if runs > 1 else ''}, {len(seen)} different states: {verdict}")
     return found
 
 
@@ -132,7 +153,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=160)
     parser.add_argument("--recipe", type=Path, default=RECIPE)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -30,7 +30,7 @@ def write_text(file: Path, text: str) -> None:
 def new_folder(folder: Path) -> Iterator[Path]:
     """A folder to fill; it takes its place (replacing what stands there) only if the block ends without an error."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = folder.with_name(f"{_PREFIX}{folder.name}")
+    beside, aside = (folder.with_name(f"{_PREFIX}{role}{folder.name}") for role in ("", "former-"))
     if beside.exists():
         shutil.rmtree(beside)
     beside.mkdir()
@@ -39,16 +39,17 @@ def new_folder(folder: Path) -> Iterator[Path]:
         for file in beside.iterdir():
             sync(file)
         sync(beside)
+        if aside.exists():
+            shutil.rmtree(aside)
+        if folder.exists():
+            # A folder cannot be renamed over one that is not empty. Moved away it is never seen half removed.
+            os.replace(folder, aside)
+        os.replace(beside, folder)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
+        if aside.exists() and not folder.exists():
+            os.replace(aside, folder)
         raise
-    aside = folder.with_name(f"{_PREFIX}former-{folder.name}")
-    if aside.exists():
-        shutil.rmtree(aside)
-    if folder.exists():
-        # A folder cannot be renamed over one that is not empty. Moved away it is never seen half removed.
-        os.replace(folder, aside)
-    os.replace(beside, folder)
     sync(folder.parent)
     if aside.exists():
         shutil.rmtree(aside)

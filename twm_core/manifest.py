@@ -210,7 +210,7 @@ def read_header(file: Path) -> tuple[dict[str, Any], int]:
             if length > min(size - 8, _MOST_HEADER):
                 raise ValueError(f"header of {length} bytes in a file of {size}")
             header = json.loads(stream.read(length))
-        end = max((t["data_offsets"][1] for k, t in header.items() if k != "__metadata__"), default=0)
+        end = max((int(t["data_offsets"][1]) for k, t in header.items() if k != "__metadata__"), default=0)
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no file {file}", "use another checkpoint of the run") from error
     except (OSError, struct.error, ValueError, AttributeError, LookupError, TypeError) as error:

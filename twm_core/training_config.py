@@ -12,7 +12,7 @@ from twm_core.config import ComponentConfig
 class TrainingConfig(ComponentConfig):
     """Fields of the table `training`. Times are counted in optimiser steps."""
 
-    steps: int = Field(400, ge=1, description="Optimiser steps of the whole run.")
+    steps: int = Field(300, ge=1, description="Optimiser steps of the whole run.")
     batch: int = Field(8, ge=1, description="Windows in a batch.")
     seed: int = Field(0, ge=0, description="Seed of parameters, window order and samples.")
     lr: float = Field(2e-3, gt=0, description="Highest learning rate.")
@@ -21,7 +21,7 @@ class TrainingConfig(ComponentConfig):
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of matrices (AdamW).")
     clip: float = Field(5.0, ge=0, description="Largest norm of the gradient; 0 switches clipping off.")
     ema: float = Field(0.0, ge=0, lt=1, description="Decay of the moving average of the weights that is validated and evaluated; 0 is off.")
-    validate_every: int = Field(200, ge=1, description="Steps between two validations.")
+    validate_every: int = Field(150, ge=1, description="Steps between two validations.")
     validate_windows: int = Field(48, ge=1, description="Windows of `val` in a validation, evenly spaced.")
     checkpoint_every: int = Field(100, ge=1, description="Steps between two checkpoints.")
     keep: int = Field(2, ge=1, description="Latest checkpoints to keep beside the best one.")

@@ -56,7 +56,7 @@ def integrate(motion: Float[Tensor, "*B A 5"], residual: Float[Tensor, "*B H A 5
     return torch.stack([x, y, wrap(h + turned), ux, uy], dim=-1)
 
 
-def turning(velocity: Float[Tensor, "*B A 2"], yaw_rate: Float[Tensor, "*B A"], dt: Float[Tensor, "*B 1"]) -> Float[Tensor, "*B A 5"]:
+def turning(velocity: Float[Tensor, "*B A 2"], yaw_rate: Float[Tensor, "*B A"], dt: Float[Tensor, "*#B 1"]) -> Float[Tensor, "*B A 5"]:
     """The residual of every step of a turn with constant speed and yaw rate (constant turn rate and velocity).
 
     In the agent's own frame the velocity u turns by a = yaw_rate dt: dv = R(a) u - u, dp = dv dt / 2 (to second order), dh = a.
@@ -74,7 +74,7 @@ def turning(velocity: Float[Tensor, "*B A 2"], yaw_rate: Float[Tensor, "*B A"], 
     return torch.stack([dvx * half, dvy * half, angle, dvx, dvy], dim=-1)
 
 
-def speeding(acceleration: Float[Tensor, "*B A"], dt: Float[Tensor, "*B 1"]) -> Float[Tensor, "*B A 5"]:
+def speeding(acceleration: Float[Tensor, "*B A"], dt: Float[Tensor, "*#B 1"]) -> Float[Tensor, "*B A 5"]:
     """The residual of every step at a constant acceleration along the heading: dv = a dt, dp = a dt^2 / 2."""
     dv = acceleration * dt
     zero = torch.zeros_like(dv)

@@ -68,7 +68,7 @@ class HighwayConfig(TrafficConfig):
             dt=self.dt,
             context=self.steps("observed_seconds", self.dt),
             horizon=self.steps("predicted_seconds", self.dt),
-            protocol=f"highway@{self.observed_seconds:g}s+{self.predicted_seconds:g}s",
+            protocol=f"highway@{self.observed_seconds:g}s+{self.predicted_seconds:g}s" + ("+actions" if self.actions else ""),
             lanes=LANE_TOKENS,
             sites=len(SITES) + 1,
         )

@@ -67,7 +67,7 @@ class RolloutConfig(LossConfig):
     beta: float = Field(1.0, gt=0, description="Metres at which the loss turns from square to linear.")
     best: float = Field(1.0, ge=0, description="Factor on the best future of each agent.")
     mean: float = Field(0.3, ge=0, description="Factor on the average over all futures.")
-    existence: float = Field(0.1, ge=0, description="Factor on the existence of agents in the futures, where it is decoded.")
+    existence: float = Field(1.0, ge=0, description="Factor on the existence of agents in the futures, where it is decoded.")
 
     def accepts(self, output: OutputSpec, latent: LatentSpec) -> Mismatch | None:
         """Needs a decoder of `agents.state`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,5 +62,5 @@ def test_shown_windows_are_distinct_in_order_and_evenly_spaced(count: int, most:
     assert shown == sorted(set(shown))
     assert shown[0] == 0
     assert shown[-1] < count
-    gaps = {b - a for a, b in zip(shown, shown[1:], strict=False)}
+    gaps = {b - a for a, b in pairwise(shown)}
     assert max(gaps, default=1) - min(gaps, default=1) <= 1

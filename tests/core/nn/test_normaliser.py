@@ -24,7 +24,9 @@ def test_any_split_into_batches_gives_the_moments_of_all_rows(sizes: list[int], 
 
 
 def test_normalised_training_data_has_zero_mean_and_unit_deviation() -> None:
-    rows = torch.randn(500, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 50.0, 0.1]) + torch.tensor([0.0, 300.0, -5.0])
+    rows = torch.randn(500, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 50.0, 0.1]) + torch.tensor(
+        [0.0, 300.0, -5.0]
+    )
     normaliser = Normaliser(3)
     normaliser.update(rows)
     out = normaliser(rows)

@@ -103,7 +103,7 @@ def test_a_head_that_says_nothing_predicts_constant_velocity(layout: str) -> Non
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_constant_turn_prior_turns_velocity_and_heading_at_the_last_yaw_rate(layout: str) -> None:
     decoder, start = make(layout, zero_head=True, prior="constant-turn"), anchor()
-    states = decoder.rollout(features(layout, B, S, H), start)["agents.state"].mean
+    states = decoder.rollout(features(layout, B, S, H), start)["agents.state"].mean.detach()
     for b, a in start.exists.nonzero().tolist():
         known = {n: float(start.state[b, a, i]) for n, i in AT.items()}
         for h in range(H):
@@ -147,19 +147,18 @@ def test_decoding_one_step_equals_the_first_step_of_a_rollout(layout: str, prior
     torch.testing.assert_close(single["agents.exists"].mean, rolled["agents.exists"].mean[:, 0, 0])
 
 
-@pytest.mark.parametrize("prior", ["constant-velocity"])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_rollout_equals_decoding_step_after_step(layout: str, prior: str) -> None:
+def test_a_rollout_equals_decoding_step_after_step(layout: str) -> None:
     """With constant velocity nothing but pose and velocity is carried from step to step, so a loop over `forward` must agree."""
-    decoder, start = make(layout, prior=prior), anchor()
+    decoder, start = make(layout, prior="constant-velocity"), anchor()
     futures = features(layout, B, S, H)
     rolled = motion(decoder.rollout(futures, start)["agents.state"])
     for s in range(S):
         now = start
         for h in range(H):
             step = motion(decoder(Features(*(None if f is None else f[:, s, h] for f in futures)), now)["agents.state"])
-            close(rolled.mean[:, s, h], step.mean)
-            assert (wrap(rolled.heading[:, s, h] - step.heading).abs() < 1e-4).all()
+            close(rolled.mean[:, s, h][start.exists], step.mean[start.exists])
+            assert (wrap(rolled.heading[:, s, h] - step.heading)[start.exists].abs() < 1e-4).all()
             state = now.state.clone()
             state[..., [AT[n] for n in MOTION]] = step.mean
             now = now._replace(state=state)

@@ -8,11 +8,20 @@ import numpy as np
 import pytest
 import torch
 import torch.distributions as td
+from beartype import beartype
 from hypothesis import given
 from hypothesis import strategies as st
+from jaxtyping import jaxtyped
 from torch import Tensor
 
-from twm_decoders.motion import RESIDUALS, Motion, integrate, residual_between, speeding, turn, turning, wrap
+from twm_decoders import motion as kinematics
+from twm_decoders.motion import RESIDUALS, Motion, turn, wrap
+
+# With the shapes of their annotations checked at every call.
+integrate, residual_between, speeding, turning = (
+    jaxtyped(typechecker=beartype)(f)
+    for f in (kinematics.integrate, kinematics.residual_between, kinematics.speeding, kinematics.turning)
+)
 
 SEEDS = st.integers(0, 10**6)
 ANGLES = st.floats(-10, 10)

@@ -1,0 +1,111 @@
+"""The KL loss against the closed form, with free nats, masks and stopped gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from twm_core import LatentSpec, LossGiven, OutputSpec, PluginError
+from twm_core.data.schema import MOTION, traffic_observations
+from twm_core.nn.distributions import Categorical, Normal
+from twm_core.nn.interfaces import Belief, Features
+from twm_losses.config import KLConfig
+from twm_losses.kl import KL, build
+
+SEEN = traffic_observations(features=MOTION, dt=0.1, context=3, horizon=4, protocol="p")
+
+
+def logits(seed: int, *lead: int) -> Tensor:
+    return torch.randn(*lead, 2, 3, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+
+
+def beliefs(scene: Any, q: Tensor, p: Tensor) -> Any:
+    return scene.outputs(**{n: Belief(None, Features(None, None), Categorical(x)) for n, x in (("posterior", q), ("prior", p))})
+
+
+def kl(q: Tensor, p: Tensor) -> float:
+    """sum over groups and classes of q log(q / p), from raw logits, in float64."""
+    q_, p_ = (np.exp(x.detach().double().numpy()) for x in (q, p))
+    q_, p_ = (x / x.sum(-1, keepdims=True) for x in (q_, p_))
+    return float((q_ * np.log(q_ / p_)).sum())
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 10**6), st.sampled_from([0.0, 1.0, 3.0]))
+@torch.no_grad()
+def test_terms_equal_the_closed_form_clipped_for_each_agent_that_exists(scenes: Any, seed: int, free: float) -> None:
+    scene = scenes(seed)
+    shape = scene.exists.shape
+    q, p = logits(seed, *shape), logits(seed + 1, *shape)
+    terms = KL(config=KLConfig(dyn=2.0, rep=0.5, free_nats=free), agents=True)(beliefs(scene, q, p), scene.batch)
+    each = [max(kl(q[i], p[i]), free) for i in map(tuple, scene.exists.nonzero().tolist())]
+    expected = np.mean(each) if each else 0
+    np.testing.assert_allclose([terms["dyn"].item(), terms["rep"].item()], [2 * expected, 0.5 * expected], rtol=1e-4)
+
+
+def test_a_scene_latent_counts_at_every_step(scene: Any) -> None:
+    q, p = logits(0, 2, 7), logits(1, 2, 7)
+    terms = KL(config=KLConfig(dyn=1.0, rep=1.0, free_nats=0.0), agents=False)(beliefs(scene, q, p), scene.batch)
+    expected = np.mean([kl(q[b, t], p[b, t]) for b in range(2) for t in range(7)])
+    np.testing.assert_allclose(terms["dyn"].item(), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("term", "trained", "left_alone"), [("dyn", "prior", "posterior"), ("rep", "posterior", "prior")])
+def test_each_term_trains_one_side_only_and_only_where_agents_exist(scene: Any, term: str, trained: str, left_alone: str) -> None:
+    sides = {"posterior": logits(0, *scene.exists.shape), "prior": logits(1, *scene.exists.shape)}
+    KL(config=KLConfig(free_nats=0), agents=True)(beliefs(scene, *sides.values()), scene.batch)[term].backward()
+    assert sides[left_alone].grad is None
+    gradient = sides[trained].grad
+    assert gradient is not None
+    assert torch.equal(gradient.abs().sum((-2, -1)) > 0, scene.exists)
+
+
+def test_below_the_free_nats_nothing_is_pushed(scene: Any) -> None:
+    q, p = logits(0, *scene.exists.shape), logits(1, *scene.exists.shape)
+    terms = KL(config=KLConfig(dyn=1.0, rep=1.0, free_nats=1e3), agents=True)(beliefs(scene, q, p), scene.batch)
+    assert [v.item() for v in terms.values()] == pytest.approx([1e3, 1e3])
+    sum(terms.values()).backward()
+    assert q.grad is not None
+    assert p.grad is not None
+    assert not q.grad.any()
+    assert not p.grad.any()
+
+
+def test_gaussian_latents_are_compared_too(scene: Any) -> None:
+    shape = (*scene.exists.shape, 3)
+    q, p = Normal(torch.ones(shape), torch.ones(3)), Normal(torch.zeros(shape), torch.ones(3))
+    outputs = scene.outputs(posterior=Belief(None, Features(None, None), q), prior=Belief(None, Features(None, None), p))
+    # Three unit Gaussians one deviation apart: 3 x 1/2 nats.
+    terms = KL(config=KLConfig(dyn=1.0, rep=0.0, free_nats=0.0), agents=True)(outputs, scene.batch)
+    assert (terms["dyn"].item(), terms["rep"].item()) == (pytest.approx(1.5), 0)
+
+
+def test_an_empty_scene_costs_nothing_and_has_finite_gradients(empty_scene: Any) -> None:
+    q, p = logits(0, *empty_scene.exists.shape), logits(1, *empty_scene.exists.shape)
+    terms = KL(config=KLConfig(), agents=True)(beliefs(empty_scene, q, p), empty_scene.batch)
+    assert [v.item() for v in terms.values()] == [0, 0]
+    sum(terms.values()).backward()
+    assert q.grad is not None
+    assert not q.grad.any()
+
+
+def test_dynamics_that_declare_chance_but_give_none_are_refused(scene: Any) -> None:
+    with pytest.raises(PluginError, match="loss kl: the dynamics declare a stochastic latent but give no distribution"):
+        KL(config=KLConfig(), agents=True)(scene.outputs(), scene.batch)
+
+
+def test_it_needs_chance_and_masks_by_the_layout() -> None:
+    refused = KLConfig().accepts(OutputSpec(), LatentSpec(layout="agents", width=2))
+    assert refused is not None
+    assert refused.needs == "a stochastic latent (gaussian or categorical)"
+    assert refused.remedy == "choose --dynamics rssm-cat"
+    for layout, agents in (("agents", True), ("scene", False)):
+        latent = LatentSpec(layout=layout, width=2, family="gaussian")  # pyrefly: ignore[bad-argument-type]
+        assert KLConfig().accepts(OutputSpec(), latent) is None
+        assert build(KLConfig(), LossGiven(output=OutputSpec(), latent=latent, seen=SEEN)).agents == agents

@@ -1,0 +1,143 @@
+"""Own-frame features: what an agent sees does not depend on where the world's axes lie."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from twm_core import Feature, KeySpec
+from twm_multiagent.features import NeighbourFeatures, OwnFeatures, rotate
+
+WORLD = ("vy", "x", "heading", "ax", "vx", "y", "ay")
+FEATURES = (
+    *(Feature(name=n, frame="world", kind="angle" if n == "heading" else "continuous") for n in WORLD),
+    Feature(name="length"),
+    Feature(name="signal", kind="categorical", size=3),
+    Feature(name="lane_angle", kind="angle"),
+    Feature(name="fresh", kind="flag"),
+    Feature(name="width"),
+)
+STATE = KeySpec(key="agents.state", axes="B T A F", shape=(len(FEATURES),), features=FEATURES)
+AT = {f.name: i for i, f in enumerate(FEATURES)}
+SEEDS = st.integers(0, 10**6)
+
+
+def scene(seed: int, n: int = 2, a: int = 6, presence: float = 0.8) -> tuple[Tensor, Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    state = torch.randn(n, a, len(FEATURES), generator=g, dtype=torch.float64) * 5
+    state[..., AT["signal"]] = torch.randint(0, 3, (n, a), generator=g).double()
+    return state, torch.rand(n, a, generator=g) < presence
+
+
+def moved(state: Tensor, angle: float, dx: float, dy: float) -> Tensor:
+    """The world turned by an angle, then shifted."""
+    new = state.clone()
+    c, s = math.cos(angle), math.sin(angle)
+    for x, y in (("x", "y"), ("vx", "vy"), ("ax", "ay")):
+        new[..., AT[x]] = c * state[..., AT[x]] - s * state[..., AT[y]]
+        new[..., AT[y]] = s * state[..., AT[x]] + c * state[..., AT[y]]
+    new[..., AT["x"]] += dx
+    new[..., AT["y"]] += dy
+    new[..., AT["heading"]] += angle
+    return new
+
+
+MOVES = st.tuples(st.floats(-7, 7), st.floats(-1e3, 1e3), st.floats(-1e3, 1e3))
+
+
+@given(SEEDS, MOVES)
+def test_own_features_do_not_change_when_the_world_is_turned_and_shifted(seed: int, move: tuple[float, float, float]) -> None:
+    state, _ = scene(seed)
+    own = OwnFeatures(STATE)
+    torch.testing.assert_close(own(moved(state, *move)), own(state))
+
+
+@given(SEEDS)
+def test_own_features_by_hand(seed: int) -> None:
+    state, _ = scene(seed, n=1, a=2)
+    out = OwnFeatures(STATE)(state)
+    assert out.shape[-1] == OwnFeatures(STATE).width == 4 + 3 + 2 + 3
+    for a in range(2):
+        v = {n: float(state[0, a, i]) for n, i in AT.items()}
+        c, s = math.cos(v["heading"]), math.sin(v["heading"])
+        expected = [v["vx"] * c + v["vy"] * s, v["vy"] * c - v["vx"] * s, v["ax"] * c + v["ay"] * s, v["ay"] * c - v["ax"] * s]
+        expected += [v["length"], v["fresh"], v["width"], math.sin(v["lane_angle"]), math.cos(v["lane_angle"])]
+        expected += [float(v["signal"] == k) for k in range(3)]
+        np.testing.assert_allclose(out[0, a].numpy(), expected, atol=1e-9)
+
+
+def test_position_and_heading_drop_out() -> None:
+    state, _ = scene(0)
+    other = state.clone()
+    other[..., [AT["x"], AT["y"]]] += 100
+    own = OwnFeatures(STATE)
+    assert torch.equal(own(state), own(other))
+
+
+def test_accelerations_are_optional() -> None:
+    names = ("x", "y", "heading", "vx", "vy")
+    plain = KeySpec(key="agents.state", axes="B T A F", features=tuple(Feature(name=n, frame="world") for n in names))
+    assert OwnFeatures(plain).width == 2
+    assert NeighbourFeatures(plain, 2).width == 9
+
+
+def test_a_class_out_of_range_is_clamped() -> None:
+    state, _ = scene(0, n=1, a=1)
+    state[..., AT["signal"]] = 99
+    assert OwnFeatures(STATE)(state)[0, 0, -3:].tolist() == [0, 0, 1]
+
+
+@given(SEEDS, MOVES)
+def test_neighbours_do_not_change_when_the_world_is_turned_and_shifted(seed: int, move: tuple[float, float, float]) -> None:
+    state, exists = scene(seed)
+    look = NeighbourFeatures(STATE, 3)
+    here, real = look(state, exists)
+    there, real_there = look(moved(state, *move), exists)
+    # The order among the K neighbours means nothing, so both are sorted by their distance.
+    assert torch.equal(real.sum(-1), real_there.sum(-1))
+    torch.testing.assert_close(by_distance(there, real_there), by_distance(here, real), atol=1e-6, rtol=1e-6)
+
+
+def by_distance(pairs: Tensor, real: Tensor) -> Tensor:
+    order = pairs[..., 4].masked_fill(~real, torch.inf).argsort(dim=-1)
+    return pairs.gather(2, order[..., None].expand_as(pairs))
+
+
+@given(SEEDS, st.integers(1, 8), st.integers(1, 7), st.sampled_from([0.0, 0.4, 1.0]))
+def test_neighbours_are_the_nearest_by_brute_force(seed: int, nearest: int, agents: int, presence: float) -> None:
+    state, exists = scene(seed, a=agents, presence=presence)
+    pairs, real = NeighbourFeatures(STATE, nearest)(state, exists)
+    assert pairs.shape == (2, agents, min(nearest, agents), 11)
+    for n in range(2):
+        for i in range(agents):
+            me = {k: float(state[n, i, j]) for k, j in AT.items()}
+            c, s = math.cos(me["heading"]), math.sin(me["heading"])
+            rows = []
+            for j in range(agents):
+                if i == j or not exists[n, i] or not exists[n, j]:
+                    continue
+                you = {k: float(state[n, j, at]) for k, at in AT.items()}
+                dx, dy, du, dv = (you[k] - me[k] for k in ("x", "y", "vx", "vy"))
+                px, py, wx, wy = dx * c + dy * s, dy * c - dx * s, du * c + dv * s, dv * c - du * s
+                far = math.sqrt(px**2 + py**2 + 1e-6)
+                log, turn = math.log1p(far), you["heading"] - me["heading"]
+                row = [px / 20, py / 4, log * px / far, log * py / far, log / 3, wx / 5, wy / 5, math.cos(turn), math.sin(turn)]
+                rows.append((far, [*row, you["length"] / 5, you["width"] / 5]))
+            expected = [row for _, row in sorted(rows)[:nearest]]
+            assert int(real[n, i].sum()) == len(expected)
+            found = sorted(pairs[n, i][real[n, i]].tolist(), key=lambda row: row[4])
+            if expected:
+                np.testing.assert_allclose(found, expected, atol=1e-9)
+            assert not pairs[n, i][~real[n, i]].any()
+
+
+def test_rotating_into_a_frame_turns_its_own_axis_to_x() -> None:
+    angle = torch.tensor([0.0, 0.5, -2.0])
+    x, y = rotate(angle.cos(), angle.sin(), angle.cos(), angle.sin())
+    torch.testing.assert_close(x, torch.ones(3))
+    torch.testing.assert_close(y, torch.zeros(3))
