@@ -128,8 +128,8 @@ def kill_and_resume(
         if chance.random() < 0.2:
             where, seconds = "starting", chance.uniform(0, starting)
         else:
-            # On average all kills together use up 0.7 of the training: mostly one run takes them all.
-            where, seconds = "training", chance.uniform(0, 1.75 * training / kills)
+            # On average all kills together use up half of the training: mostly one run takes them all.
+            where, seconds = "training", chance.uniform(0, 1.25 * training / kills)
             life.wait_for_training()
         if life.wait_for_end(seconds):
             found += differences(run, undisturbed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def write_text(file: Path, text: str) -> None:
 
 
 @contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
+def new_folder(folder: Path) -> Generator[Path]:
     """A folder to fill; it takes its place (replacing what stands there) only if the block ends without an error."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside, aside = (folder.with_name(f"{_PREFIX}{role}{folder.name}") for role in ("", "former-"))

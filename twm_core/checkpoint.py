@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +78,7 @@ def describe_components(plan: Plan, model: Mapping[str, Tensor]) -> list[dict[st
 
 
 @contextmanager
-def writing(run: RunFolder, what: str) -> Iterator[None]:
+def writing(run: RunFolder, what: str) -> Generator[None]:
     """Turn a disk that is full or refuses into one error that says what is left.
 
     Raises:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyrefly: ignore[missing-module-attribute] - protobuf makes them
 from tensorboardX.summary import scalar
 
 from twm_core import atomic
@@ -48,9 +48,12 @@ class Curves:
     def flush(self) -> None:
         """Put everything on disk."""
         self._events.flush()
+        if self._metrics.exists():
+            atomic.sync(self._metrics)
 
     def close(self) -> None:
         """Put everything on disk and close the files."""
+        self.flush()
         self._events.close()
 
 

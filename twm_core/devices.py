@@ -19,6 +19,12 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise UsageError(f"training.device = {name!r} is not a device", "use auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"training.device = {name!r} is not supported", "use auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"training.device = {name!r}, but this torch sees no GPU", "use --training.device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(
+            f"training.device = {name!r}, but there are {torch.cuda.device_count()} GPUs, counted from 0", "use a lower number"
+        )
     return device

@@ -16,11 +16,11 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -118,7 +118,7 @@ class Trainer:
         self.step, self.best, self.metrics = int(state.scalars["step"]), state.scalars["best"], dict(state.scalars["metrics"])
 
     @contextmanager
-    def evaluating(self) -> Iterator[WorldModel]:
+    def evaluating(self) -> Generator[WorldModel]:
         """The model with the weights to use, in evaluation mode."""
         raw = {n: p.detach().clone() for n, p in self.model.named_parameters()} if self.average else {}
         self._put(self.average.values if self.average else {})
@@ -174,8 +174,8 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
     for split, cut in (("train", windows), ("val", validation)):
         reporter.note(f"{split}: " + ", ".join(f"{v:,} {k}" for k, v in cut.report().items() if v))
     torch.manual_seed(config.seed)
-    if resume:
-        former = folder.find("latest")
+    former = folder.find("latest") if resume else None
+    if former is not None:
         trainer.restore(former)
         reporter.note(f"resumed at step {trainer.step}")
     else:
@@ -184,8 +184,9 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
         folder.checkpoints.mkdir(parents=True, exist_ok=True)
         atomic.remove_unfinished(folder.path)
         atomic.remove_unfinished(folder.checkpoints)
-        if resume and trainer.best is not None and folder.pointed("best") is None:
-            atomic.write_text(folder.checkpoints / "best", former.name + "\n")  # a kill came between the first checkpoint and this pointer
+        if former is not None and trainer.best is not None and folder.pointed("best") is None:
+            # A kill came between the first checkpoint and this pointer.
+            atomic.write_text(folder.checkpoints / "best", former.name + "\n")
         atomic.write_text(folder.recipe, to_toml(plan.resolved()))
         curves = Curves(folder, step=trainer.step)
     parameters = sum(p.numel() for p in trainer.model.parameters())
@@ -216,7 +217,8 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
             facts=facts | {"metrics": trainer.metrics},
             best=best,
         )
-        remove_old(folder, config.keep)
+        with writing(folder, f"checkpoints in {run}"):
+            remove_old(folder, config.keep)
         registry.notify("twm_checkpoint_saved", run=str(run), step=trainer.step, path=str(path))
 
     def log(values: dict[str, float]) -> None:
@@ -251,7 +253,7 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
                         "train.lr": lr,
                     }
                     if norm is not None:
-                        values["train.gradient_norm"] = float(cast(Tensor, norm))
+                        values["train.gradient_norm"] = float(norm)
                     log(values)
                 better = False
                 if trainer.step % config.validate_every == 0 or last:
@@ -335,7 +337,7 @@ def _check_weights(model: WorldModel, step: int) -> None:
 
 
 @contextmanager
-def _signals() -> Iterator[threading.Event]:
+def _signals() -> Generator[threading.Event]:
     """Set an event on the first SIGINT or SIGTERM; a second SIGINT interrupts at once."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -12,7 +12,7 @@ import typer
 from twm_cli.fields import inline
 from twm_cli.output import heading, labelled, show_json, table
 from twm_cli.session import Session
-from twm_core.manifest import MODEL, read_header, read_manifest, resolve_checkpoint
+from twm_core.manifest import MODEL, read_header, resolve_checkpoint, verify_files
 from twm_core.specs import EmbeddingSpec, LatentSpec, ObservationSpec, OutputSpec
 
 
@@ -29,7 +29,7 @@ def command(session: Session) -> Callable[..., None]:
     ) -> None:
         """Show what a checkpoint holds: components, options, specs, weights. Imports neither torch nor the components."""
         folder = resolve_checkpoint(path, checkpoint)
-        manifest = read_manifest(folder)
+        manifest = verify_files(folder)
         header, _ = read_header(folder / MODEL)
         weights = {name: t for name, t in header.items() if name != "__metadata__"}
         if as_json:

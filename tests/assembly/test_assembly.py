@@ -230,7 +230,12 @@ def test_a_resolved_plan_assembles_to_the_same_plan() -> None:
             ["encoder points (roadworks 0.4)", "dataset pixels (acme-worlds 2.3.1)"],
             "it needs key 'agents.state'",
             "encoder that fits: camera",
-            {"encoder__components": ["camera"], "dynamics__component": "plain", "decoder__components": ["reward"], "loss__components": ["regret"]},
+            {
+                "encoder__components": ["camera"],
+                "dynamics__component": "plain",
+                "decoder__components": ["reward"],
+                "loss__components": ["regret"],
+            },
             id="encoder-and-dataset",
         ),
         pytest.param(
@@ -300,7 +305,9 @@ def test_default_losses_that_do_not_fit_are_left_out_with_a_note() -> None:
 
 
 def test_losses_asked_for_are_never_left_out() -> None:
-    assert "loss nats (acme-worlds 2.3.1) does not fit" in refusal(dynamics__component="plain", loss__components=["distance", "nats"]).message
+    assert (
+        "loss nats (acme-worlds 2.3.1) does not fit" in refusal(dynamics__component="plain", loss__components=["distance", "nats"]).message
+    )
 
 
 def test_a_recipe_without_any_fitting_loss_is_refused() -> None:
@@ -323,7 +330,8 @@ def test_an_unknown_option_is_named_with_its_origin_and_the_closest_field() -> N
     with pytest.raises(UsageError) as caught:
         plan(encoder__points__widht=3)
     assert caught.value.message == (
-        "encoder.points.widht (from option --encoder__points__widht): encoder points (roadworks 0.4) has no field 'widht'; did you mean 'width'?"
+        "encoder.points.widht (from option --encoder__points__widht): "
+        "encoder points (roadworks 0.4) has no field 'widht'; did you mean 'width'?"
     )
     assert caught.value.hint == "fields of encoder points (roadworks 0.4): width"
 

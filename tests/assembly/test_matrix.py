@@ -79,9 +79,7 @@ def test_an_accepted_pairing_trains_two_steps(dynamics: str, layout: str, action
 
 
 @pytest.mark.parametrize(("dynamics", "layout", "actions", "pooling", "embeddings"), [c for c in CASES if is_refused(c[1], c[2], c[3])])
-def test_a_refused_pairing_names_both_sides_and_a_remedy(
-    dynamics: str, layout: str, actions: bool, pooling: str, embeddings: str
-) -> None:
+def test_a_refused_pairing_names_both_sides_and_a_remedy(dynamics: str, layout: str, actions: bool, pooling: str, embeddings: str) -> None:
     with pytest.raises(AssemblyError) as refusal:
         plan_of(dynamics, layout, actions, pooling, embeddings)
     assert f"dynamics {dynamics} (twm " in refusal.value.message

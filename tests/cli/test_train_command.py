@@ -66,6 +66,7 @@ def test_the_summary_is_one_json_object_on_request(toy: Call, recorder: list[dic
 
 def test_a_run_with_checkpoints_is_never_overwritten(toy: Call, recorder: list[dict[str, Any]], tmp_path: Path) -> None:
     toy("train", "--run", tmp_path / "a")
+    (tmp_path / "a" / "checkpoints" / "step-1" / "manifest.json").write_text("{}")  # what makes a checkpoint complete
     outcome = toy("train", "--run", tmp_path / "a")
     assert outcome.status == 2
     assert "already holds checkpoints, and a run is never overwritten" in outcome.err

@@ -152,7 +152,7 @@ def test_a_file_is_read_and_named_by_its_path(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read recipe file .*none\.toml: No such file or directory"):
         file_layer(tmp_path / "none.toml")
-    with pytest.raises(UsageError, match="cannot read recipe file .*: Is a directory"):
+    with pytest.raises(UsageError, match=r"cannot read recipe file .*: Is a directory"):
         file_layer(tmp_path)
 
 

@@ -47,7 +47,7 @@ def test_impossible_observation_specs_are_refused(bad: dict[str, object]) -> Non
 
 
 def test_specs_are_frozen_and_compare_by_value() -> None:
-    assert SEEN == ObservationSpec.model_validate(SEEN.model_dump())
+    assert ObservationSpec.model_validate(SEEN.model_dump()) == SEEN
     with pytest.raises(ValidationError, match="frozen"):
         SEEN.dt = 1.0  # pyrefly: ignore[read-only]
 

@@ -157,3 +157,14 @@ def test_the_api_page_and_the_public_names_of_twm_core_agree() -> None:
         if name in ("KINDS", "hookimpl"):  # values, explained in the pages on kinds and hooks
             continue
         assert f"twm_core.{name}" in modules or home in modules, name
+
+
+def test_every_key_of_a_traffic_batch_is_documented_with_its_type_axes_and_role() -> None:
+    from twm_core.data.schema import MOTION, traffic_observations
+
+    seen = traffic_observations(features=MOTION, dt=0.1, context=1, horizon=1, protocol="", lanes=2, sites=2)
+    text = section("contracts/dataset.md", "Batch")
+    rows = re.findall(r"^\| `([\w.]+)` \| (\w+) `\[([\w,]+)\]`(?: or [^|]*)? \| (.*) \|$", text, flags=re.MULTILINE)
+    documented = {key: (dtype, axes.replace(",", " "), meaning.startswith("target:")) for key, dtype, axes, meaning in rows}
+    assert documented.pop("action")
+    assert documented == {k.key: (k.dtype, k.axes, k.role == "target") for k in seen.keys}

@@ -21,5 +21,5 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path: Path) -> None:
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     said: list[str] = []
-    assert script.kill_and_resume(tmp_path, kills=3, seed=1, steps=16, say=said.append) == [], said
+    assert script.kill_and_resume(tmp_path, kills=3, seed=1, steps=12, say=said.append) == [], said
     assert sum(line.startswith("kill ") for line in said) == 3

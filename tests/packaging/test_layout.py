@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -103,6 +104,8 @@ def test_every_plugin_has_a_readme_that_names_its_files_and_limits(folder: str) 
     assert text.startswith(f"# {folder}: ")
     for file in place.glob("*.py"):
         assert file.name == "__init__.py" or f"`{file.name}`" in text, file.name
+    for name in re.findall(r"`(\w+\.py)`", text):
+        assert (place / name).is_file(), name
 
 
 def test_the_walls_between_the_rooms_stand() -> None:

@@ -35,7 +35,7 @@ def scenario(**changes: Any) -> Scenario:
 def test_codes_number_the_words_of_the_schema() -> None:
     words = ("padding", "observed", "interpolated", "occluded", "not_entered", "left")
     assert words == EXISTENCE_CODES
-    assert (PADDING, OBSERVED, INTERPOLATED, OCCLUDED, NOT_ENTERED, LEFT) == tuple(range(6))
+    assert tuple(range(6)) == (PADDING, OBSERVED, INTERPOLATED, OCCLUDED, NOT_ENTERED, LEFT)
 
 
 @given(st.lists(st.integers(1, 6), max_size=5))

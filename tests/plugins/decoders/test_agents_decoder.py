@@ -264,7 +264,7 @@ def test_priors_that_turn_need_a_yaw_rate_and_the_remedy_works() -> None:
     seen = traffic_observations(features=MOTION, dt=0.2, context=3, horizon=4, protocol="p")
     latent = LatentSpec(layout="agents", width=D)
     for prior in ("constant-turn", "gated-turn"):
-        with pytest.raises(Mismatch, match="needs feature '.*' in key 'agents.state'") as caught:
+        with pytest.raises(Mismatch, match=r"needs feature '.*' in key 'agents\.state'") as caught:
             AgentsConfig(prior=prior).output(latent, seen)  # pyrefly: ignore[bad-argument-type]
         assert caught.value.remedy == "set decoder.agents.prior to 'constant-velocity'"
     assert AgentsConfig(prior="constant-velocity").output(latent, seen).get("agents.state").features == MOTION

@@ -19,8 +19,7 @@ from twm_decoders.motion import RESIDUALS, Motion, turn, wrap
 
 # With the shapes of their annotations checked at every call.
 integrate, residual_between, speeding, turning = (
-    jaxtyped(typechecker=beartype)(f)
-    for f in (kinematics.integrate, kinematics.residual_between, kinematics.speeding, kinematics.turning)
+    jaxtyped(typechecker=beartype)(f) for f in (kinematics.integrate, kinematics.residual_between, kinematics.speeding, kinematics.turning)
 )
 
 SEEDS = st.integers(0, 10**6)
@@ -187,4 +186,4 @@ def test_mapping_keeps_every_tensor_in_step() -> None:
     value = draw(4, 3, 5, seed=9)
     torch.testing.assert_close(ours.map(lambda x: x[1:3]).log_prob(value[1:3]), ours.log_prob(value)[1:3])
     assert torch.equal(ours.mode, ours.mean)
-    assert RESIDUALS == ours.mean.shape[-1]
+    assert ours.mean.shape[-1] == RESIDUALS

@@ -175,9 +175,9 @@ def test_heads_must_divide_the_width() -> None:
 
 def test_data_without_agents_or_without_motion_is_refused() -> None:
     picture = ObservationSpec(keys=(KeySpec(key="image", axes="B T H W C"),), dt=0.1, context=1, horizon=0)
-    with pytest.raises(Mismatch, match="needs key 'agents.state', got observations") as caught:
+    with pytest.raises(Mismatch, match=r"needs key 'agents\.state', got observations") as caught:
         MultiAgentConfig().embedding(picture)
     assert caught.value.remedy == "choose a dataset of traffic, such as --dataset highway"
     still = ObservationSpec(keys=(KeySpec(key="agents.state", axes="B T A F"),), dt=0.1, context=1, horizon=0)
-    with pytest.raises(Mismatch, match="needs feature 'x' in key 'agents.state'"):
+    with pytest.raises(Mismatch, match=r"needs feature 'x' in key 'agents\.state'"):
         MultiAgentConfig().embedding(still)
