@@ -51,7 +51,9 @@ def main() -> int:
                 f"{result['windows']} windows, {result['agents']} agents"
             )
             for name, row in {"model": model, **result["baselines"]}.items():
-                print(f"  {name:20s} ADE {row['ade']:7.3f}  FDE {row['fde']:7.3f}  minADE {row['minade']:7.3f}  minFDE {row['minfde']:7.3f}")
+                print(
+                    f"  {name:20s} ADE {row['ade']:7.3f}  FDE {row['fde']:7.3f}  minADE {row['minade']:7.3f}  minFDE {row['minfde']:7.3f}"
+                )
             below = 1 - model["minade"] / base["ade"]
             print(
                 f"  ADE {result['skill']:.1%} below constant velocity (95 % interval {low:.1%} to {high:.1%}), minADE_6 {below:.1%} below, "

@@ -189,11 +189,13 @@ def check_installed(manifest: Mapping[str, Any], registry: Registry) -> None:
         try:
             registry.find(row["kind"], f"{row['distribution']}:{row['name']}")
         except UnknownComponentError as error:
+            needed = f"the checkpoint needs {row['kind']} {row['name']}"
+            if row["distribution"] == "file":
+                path = row["entry_point"].split(" = ")[-1]
+                raise CheckpointError(f"{needed} of the one-file plugin {path}, which was not given", f"give it with -p {path}") from error
             raise CheckpointError(
-                f"the checkpoint needs {row['kind']} {row['name']} of {row['distribution']} {row['version']}, which is not installed",
-                f"pip install {row['distribution']}=={row['version']}"
-                if row["distribution"] != "file"
-                else f"give the file with -p (it was {row['entry_point'].split(' = ')[-1]})",
+                f"{needed} of {row['distribution']} {row['version']}, which is not installed",
+                f"pip install {row['distribution']}=={row['version']}",
             ) from error
 
 

@@ -35,6 +35,7 @@ from twm_decoders.motion import RESIDUALS, Motion, integrate, residual_between, 
 STATE, EXISTS = "agents.state", "agents.exists"
 _QUERY = 7
 _GATES = 2
+_SHUT = -2.0
 
 
 class _Drift(NamedTuple):
@@ -68,6 +69,9 @@ class AgentsDecoder(Decoder):
         self.turn = [state.index(n) for n in TURN] if config.prior != "constant-velocity" else []
         self.gates = _GATES if config.prior == "gated-turn" else 0
         self.head = nn.Linear(config.width, RESIDUALS + int(config.existence) + self.gates)
+        if self.gates:
+            # Nearly shut at first: where yaw rates are noise, following them is far worse than constant velocity.
+            nn.init.constant_(self.head.bias[-_GATES:], _SHUT)
 
     def _emit(self, x: Tensor, drift: _Drift | None) -> tuple[Tensor, Tensor | None]:
         for layer in self.hidden:

@@ -195,7 +195,7 @@ def test_a_component_that_is_not_installed_is_named_with_the_line_that_installs_
 def test_a_component_from_a_file_asks_for_the_file(latest: Path, registry: Registry) -> None:
     manifest = read_manifest(latest)
     manifest["components"][2] |= {"name": "leaky", "distribution": "file", "entry_point": "leaky = /home/me/leaky.py"}
-    with pytest.raises(CheckpointError, match=r"give the file with -p \(it was /home/me/leaky\.py\)"):
+    with pytest.raises(CheckpointError, match=r"leaky of the one-file plugin /home/me/leaky\.py, .*\n.*-p /home/me/leaky\.py"):
         check_installed(manifest, registry)
 
 

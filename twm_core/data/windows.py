@@ -98,7 +98,7 @@ class ScenarioWindows(Windows):
             "agents": scored,
             "scenarios shorter than a window": too_short,
             "windows without enough agents to score": without,
-            "agents dropped over max_agents": dropped,
+            "agents outside crops of train_agents" if protocol.around_agent else "agents dropped over max_agents": dropped,
         }
         if not len(self.index):
             raise DataError(

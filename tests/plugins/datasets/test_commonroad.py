@@ -157,7 +157,7 @@ def test_noise_in_the_future_changes_no_input(folder, max_agents):
 
 def test_dropping_agents_is_counted(folder):
     report = dataset(folder, max_agents=3).windows("train").report()
-    assert report["agents dropped over max_agents"] == 2 * report["windows"]
+    assert report["agents outside crops of train_agents"] == 2 * report["windows"]
 
 
 ERRORS = {
