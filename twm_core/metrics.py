@@ -131,7 +131,7 @@ def bootstrap_skill(
     known = ~(np.isnan(model) | np.isnan(baseline))
     _, number = np.unique(cluster[known], return_inverse=True)
     ours, theirs = np.bincount(number, model[known]), np.bincount(number, baseline[known])
-    if not len(ours):
+    if not len(ours) or not theirs.any():  # nobody to compare, or a baseline without error to fall below
         return float("nan"), float("nan")
     drawn = np.random.default_rng(seed).integers(0, len(ours), (resamples, len(ours)))
     skill = 1 - ours[drawn].sum(axis=1) / theirs[drawn].sum(axis=1)

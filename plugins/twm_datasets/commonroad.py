@@ -60,6 +60,8 @@ def build(config: CommonRoadConfig, given: DatasetGiven) -> ScenarioDataset:
         protocol=protocol,
         train_stride=config.steps("stride_seconds", config.dt),
         train_agents=config.train_agents,
+        mirror=config.mirror,
+        scale=config.scale,
         notes={name: {**_counts(name, recorded, holdout), **notes} for name in SPLITS},
     )
 

@@ -44,6 +44,8 @@ class CommonRoadConfig(TrafficConfig):
     """Vehicles and lanes from CommonRoad XML (2018b; 2020a where it uses the same elements)."""
 
     path: str = Field("", description="Folder of CommonRoad XML files, or one such file.")
+    stride_seconds: float = Field(0.2, gt=0, description="Seconds between the starts of two training windows.")
+    mirror: float = Field(0.5, ge=0, le=1, description="Probability with which a training window is mirrored.")
     dt: float = Field(0.1, gt=0, description="Seconds between two steps; every file must have this timeStepSize.")
     eval_stride_seconds: float = Field(1.0, gt=0, description="Seconds between the starts of two validation or test windows.")
     lanes: int = Field(4096, ge=2, description="Number of lane tokens including 0 for unknown; lanes are hashed into the others.")

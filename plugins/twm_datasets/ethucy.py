@@ -93,6 +93,8 @@ def build(config: EthUcyConfig, given: DatasetGiven) -> ScenarioDataset:
         protocol=protocol,
         train_stride=config.steps("stride_seconds", ETHUCY_DT),
         train_agents=config.train_agents,
+        mirror=config.mirror,
+        scale=config.scale,
         notes=notes,
     )
 

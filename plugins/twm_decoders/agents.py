@@ -36,6 +36,7 @@ STATE, EXISTS = "agents.state", "agents.exists"
 _QUERY = 7
 _GATES = 2
 _SHUT = -2.0
+_QUIET = 0.1
 
 
 class _Drift(NamedTuple):
@@ -69,6 +70,10 @@ class AgentsDecoder(Decoder):
         self.turn = [state.index(n) for n in TURN] if config.prior != "constant-velocity" else []
         self.gates = _GATES if config.prior == "gated-turn" else 0
         self.head = nn.Linear(config.width, RESIDUALS + int(config.existence) + self.gates)
+        with torch.no_grad():
+            # Begin close to the kinematic prior: most of a rollout is in it.
+            self.head.weight[:RESIDUALS] *= _QUIET
+            self.head.bias[:RESIDUALS] = 0
         if self.gates:
             # Nearly shut at first: where yaw rates are noise, following them is far worse than constant velocity.
             nn.init.constant_(self.head.bias[-_GATES:], _SHUT)
@@ -77,7 +82,7 @@ class AgentsDecoder(Decoder):
         for layer in self.hidden:
             x = F.dropout(F.silu(layer(x)), self.dropout, self.training)
         out = self.head(x).float()
-        residual = self.scale.centre + self.scale.std * out[..., :RESIDUALS]
+        residual = self.scale.std * out[..., :RESIDUALS]
         if drift is not None and self.gates:
             gate = out[..., -_GATES:].sigmoid()
             residual = residual + gate[..., :1] * drift.turning + gate[..., 1:] * drift.speeding

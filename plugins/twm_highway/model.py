@@ -36,6 +36,8 @@ def build(config: HighwayConfig, given: DatasetGiven) -> Dataset:
         protocol=protocol,
         train_stride=config.steps("stride_seconds", config.dt),
         train_agents=config.train_agents,
+        mirror=config.mirror,
+        scale=config.scale,
     )
 
 

@@ -24,6 +24,13 @@ class MultiAgentConfig(EncoderConfig):
     site_width: int = Field(0, ge=0, description="Width of the site embedding; 0 (default) leaves it out, for sites never seen before.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout inside the Transformer layers.")
 
+    noise: float = Field(
+        0.0,
+        ge=0,
+        description="Noise on an agent's own features in training, in standard deviations of each: it blurs what identifies a place or a "
+        "vehicle (absolute speed, size), while relations to neighbours stay exact.",
+    )
+
     @model_validator(mode="after")
     def _heads_divide_width(self) -> MultiAgentConfig:
         if self.width % self.heads:

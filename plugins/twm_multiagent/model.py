@@ -60,6 +60,7 @@ class MultiAgentEncoder(Encoder):
         width = config.width
         self.own = OwnFeatures(state)
         self.normaliser = Normaliser(self.own.width)
+        self.noise = config.noise
         self.tokens = TokenEmbeddings(config, seen)
         self.input = nn.Linear(self.own.width + self.tokens.width, width)
         self.input_norm = nn.LayerNorm(width)
@@ -75,7 +76,10 @@ class MultiAgentEncoder(Encoder):
         exists = batch["agents.exists"]
         shape = exists.shape  # B T A
         state = torch.where(exists[..., None], batch["agents.state"], 0)
-        parts = [self.normaliser(self.own(state)).clamp(-10, 10)]
+        own = self.normaliser(self.own(state)).clamp(-10, 10)
+        if self.training and self.noise > 0:
+            own = own + self.noise * torch.randn_like(own)
+        parts = [own]
         embedded = self.tokens(batch, exists)
         if not self.tokens.summed:
             parts += embedded

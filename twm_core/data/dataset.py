@@ -51,6 +51,10 @@ class Dataset(ABC):
             DataError: The split is empty.
         """
 
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """A changed copy of a training batch, drawn from `generator`; the batch itself by default."""
+        return batch
+
     @abstractmethod
     def fingerprint(self) -> str:
         """A hash (hex) of the data and of everything that decides windows and splits, stored with every run."""

@@ -6,6 +6,8 @@ comes up once in each epoch even where the batch size does not divide their numb
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from twm_core.data.dataset import Batch, Windows
@@ -17,13 +19,17 @@ class TrainingBatches:
     Args:
         windows: The training windows.
         batch: Windows in a batch.
-        seed: Seed of the order.
+        seed: Seed of the order and of the augmentation.
+        augment: Changes a batch by draws from a generator, as `Dataset.augment`; None leaves it alone.
     """
 
-    def __init__(self, windows: Windows, *, batch: int, seed: int) -> None:
+    def __init__(
+        self, windows: Windows, *, batch: int, seed: int, augment: Callable[[Batch, torch.Generator], Batch] | None = None
+    ) -> None:
         self.windows = windows
         self.size = batch
         self.seed = seed
+        self.augment = augment
         self._epoch = -1
         self._order: list[int] = []
 
@@ -32,7 +38,10 @@ class TrainingBatches:
         return [self._at(k * self.size + i) for i in range(self.size)]
 
     def __getitem__(self, k: int) -> Batch:
-        return self.windows.batch(self.indices(k))
+        batch = self.windows.batch(self.indices(k))
+        if self.augment is None:
+            return batch
+        return self.augment(batch, torch.Generator().manual_seed((self.seed * 1_000_003 + k * 7_919 + 2) % 2**63))
 
     def _at(self, position: int) -> int:
         epoch, place = divmod(position, len(self.windows))

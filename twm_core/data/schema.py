@@ -61,10 +61,11 @@ class TrafficConfig(DatasetConfig):
     predicted_seconds: float = Field(3.0, ge=0, description="Seconds predicted after the observed ones.")
     stride_seconds: float = Field(0.5, gt=0, description="Seconds between the starts of two training windows.")
     max_agents: int = Field(64, ge=1, description="Most agents in a window; more are dropped, farthest first, and counted.")
-
     train_agents: int = Field(
         24, ge=1, description="Most agents in a training window, those nearest to one of them; val and test keep up to max_agents."
     )
+    mirror: float = Field(0.0, ge=0, le=1, description="Probability that a training window is mirrored; not used with actions.")
+    scale: float = Field(0.0, ge=0, description="Largest enlargement of a training window (0.25: 1/1.25 to 1.25); not used with actions.")
 
     def steps(self, name: str, dt: float) -> int:
         """The field `name` (in seconds) as a number of steps of `dt` seconds.

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from twm_core.data.augmentation import augment_traffic
 from twm_core.data.dataset import Batch, Dataset, Windows
 from twm_core.data.scenario import INTERPOLATED, LEFT, NOT_ENTERED, OBSERVED, PADDING, Scenario
 from twm_core.errors import DataError
@@ -244,6 +245,8 @@ class ScenarioDataset(Dataset):
         protocol: The protocol of `val` and `test`.
         train_stride: Stride of the training windows, in steps.
         train_agents: Most agents in a training window, which are crops around an agent; those of the protocol by default.
+        mirror: Probability with which a training window is mirrored (datasets without actions only).
+        scale: Largest enlargement of a training window; see `twm_core.data.augmentation`.
         notes: Further counts for the reports, by split name: what the reader left out or found, by reason.
     """
 
@@ -256,6 +259,8 @@ class ScenarioDataset(Dataset):
         protocol: WindowProtocol,
         train_stride: int | None = None,
         train_agents: int | None = None,
+        mirror: float = 0.0,
+        scale: float = 0.0,
         notes: Mapping[str, Mapping[str, int]] | None = None,
     ) -> None:
         self.seen = seen
@@ -264,6 +269,7 @@ class ScenarioDataset(Dataset):
         self.protocol = protocol
         self.train_stride = train_stride
         self.train_agents = train_agents
+        self.mirror, self.scale = mirror, scale
         self.notes = {split: dict(counts) for split, counts in (notes or {}).items()}
 
     def windows(self, split: str) -> Windows:
@@ -279,8 +285,15 @@ class ScenarioDataset(Dataset):
                 protocol = replace(protocol, max_agents=min(self.train_agents, protocol.max_agents), around_agent=True)
         return _Selected(ScenarioWindows(self.splits[split], protocol, split), self.seen, self.action, self.notes.get(split, {}))
 
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        # What an action means in a mirror image or at another size, only its dataset could tell.
+        if self.action is not None or (self.mirror == 0 and self.scale == 0):
+            return batch
+        return augment_traffic(batch, self.seen.get("agents.state"), mirror=self.mirror, scale=self.scale, generator=generator)
+
     def fingerprint(self) -> str:
-        digest = hashlib.sha256(repr((self.protocol, self.train_stride, self.train_agents, self.seen.model_dump())).encode())
+        options = (self.protocol, self.train_stride, self.train_agents, self.mirror, self.scale)
+        digest = hashlib.sha256(repr((*options, self.seen.model_dump())).encode())
         for split, scenarios in sorted(self.splits.items()):
             for s in scenarios:
                 digest.update(f"{split}/{s.id}/{s.steps}".encode())
