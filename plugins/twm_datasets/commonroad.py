@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from twm_core.data.dataset import SPLITS
+from twm_core.data.leaders import find_leaders
 from twm_core.data.scenario import OBSERVED, Lane, RoadMap, Scenario
 from twm_core.data.windows import ScenarioDataset, WindowProtocol
 from twm_core.errors import DataError
@@ -149,8 +150,8 @@ def lane_names(site: str, lanes: Sequence[Lane]) -> list[str]:
 def to_scenario(raw: RawFile, *, lanes: int, sites: int) -> Scenario:
     """One file as a scenario; `lanes` and `sites` are the token capacities.
 
-    Every row depends on its own track up to its own step only. The origin is the first point of the map (else of the first track), so it
-    knows no future either.
+    Every row depends on its own track up to its own step, and on who else is there at that step, only. The origin is the first point
+    of the map (else of the first track), so it knows no future either.
     """
     rows = np.concatenate([t.rows for t in raw.tracks])
     length = np.asarray([len(t.rows) for t in raw.tracks], dtype=np.int64)
@@ -162,6 +163,8 @@ def to_scenario(raw: RawFile, *, lanes: int, sites: int) -> Scenario:
     vx, vy = speed * np.cos(heading), speed * np.sin(heading)
     road = RoadMap(make_lanes(raw.lanelets, origin))
     on = locate(xy, heading, road.lanes)
+    step = np.concatenate([t.first + np.arange(len(t.rows)) for t in raw.tracks]).astype(np.int64)
+    front = find_leaders(step, xy, heading, np.stack([vx, vy], axis=1))
     columns = {
         "x": xy[:, 0],
         "y": xy[:, 1],
@@ -173,6 +176,9 @@ def to_scenario(raw: RawFile, *, lanes: int, sites: int) -> Scenario:
         "yaw_rate": backward_difference(heading, starts, raw.dt, angle=True),
         "length": np.repeat([t.length for t in raw.tracks], length),
         "width": np.repeat([t.width for t in raw.tracks], length),
+        "leader_gap": front.gap,
+        "leader_speed": front.speed,
+        "leader_known": front.known,
         "fresh": starts.astype(np.float64),
     }
     state = np.stack([columns[n] if n in columns else getattr(on, n) for n in COMMONROAD_FEATURES], axis=1)

@@ -29,6 +29,9 @@ COMMONROAD_FEATURES = (
     "lane_known",
     "lane_left",
     "lane_right",
+    "leader_gap",
+    "leader_speed",
+    "leader_known",
     "fresh",
 )
 """Features of `commonroad`, in order."""

@@ -2,8 +2,9 @@
 
 An MLP emits, for each agent, a residual to constant velocity in the agent's own frame (see `motion.py`), in units of the residuals'
 standard deviation over the training data, and an existence logit. With the priors that turn, the last known yaw rate (and, behind
-learned gates, the last longitudinal acceleration) go on acting at every step, as far as the gates of that step let them through: noisy
-yaw rates are shut out, real curves are not learned anew.
+learned gates, the last longitudinal acceleration and, where the data has leaders, an acceleration proportional to the leader's relative
+speed: linear car following, Chandler, Herman & Montroll, 1958) go on acting at every step, as far as the gates of that step let them
+through: noisy yaw rates are shut out, real curves are not learned anew.
 
 Two forms, by the layout of the latent:
 
@@ -29,21 +30,20 @@ from twm_core.nn.distributions import Bernoulli, Distribution
 from twm_core.nn.interfaces import Anchor, Decoder, Features
 from twm_core.nn.normaliser import Normaliser
 from twm_core.specs import DecoderGiven, KeySpec
-from twm_decoders.config import MOTION, TURN, AgentsConfig
+from twm_decoders.config import LEADER, MOTION, TURN, AgentsConfig
 from twm_decoders.motion import RESIDUALS, Motion, integrate, residual_between, speeding, turn, turning
 
 STATE, EXISTS = "agents.state", "agents.exists"
 _QUERY = 7
-_GATES = 2
-_SHUT = -2.0
-_QUIET = 0.1
+_SHUT = -1.5
 
 
 class _Drift(NamedTuple):
-    """Residuals of one step, `[...,A,5]`, that the last known yaw rate and acceleration would cause."""
+    """Residuals of one step, `[...,A,5]`, that the last known yaw rate, acceleration and relative speed of the leader would cause."""
 
     turning: Tensor
     speeding: Tensor
+    following: Tensor
 
 
 class AgentsDecoder(Decoder):
@@ -68,15 +68,13 @@ class AgentsDecoder(Decoder):
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.prior = config.prior
         self.turn = [state.index(n) for n in TURN] if config.prior != "constant-velocity" else []
-        self.gates = _GATES if config.prior == "gated-turn" else 0
+        follows = any(f.name == LEADER for f in state.features)
+        self.leader = state.index(LEADER) if follows and config.prior == "gated-turn" else None
+        self.gates = 2 + (self.leader is not None) if config.prior == "gated-turn" else 0
         self.head = nn.Linear(config.width, RESIDUALS + int(config.existence) + self.gates)
-        with torch.no_grad():
-            # Begin close to the kinematic prior: most of a rollout is in it.
-            self.head.weight[:RESIDUALS] *= _QUIET
-            self.head.bias[:RESIDUALS] = 0
         if self.gates:
             # Nearly shut at first: where yaw rates are noise, following them is far worse than constant velocity.
-            nn.init.constant_(self.head.bias[-_GATES:], _SHUT)
+            nn.init.constant_(self.head.bias[-self.gates :], _SHUT)
 
     def _emit(self, x: Tensor, drift: _Drift | None) -> tuple[Tensor, Tensor | None]:
         for layer in self.hidden:
@@ -84,14 +82,16 @@ class AgentsDecoder(Decoder):
         out = self.head(x).float()
         residual = self.scale.std * out[..., :RESIDUALS]
         if drift is not None and self.gates:
-            gate = out[..., -_GATES:].sigmoid()
-            residual = residual + gate[..., :1] * drift.turning + gate[..., 1:] * drift.speeding
+            gate = out[..., -self.gates :].sigmoid()
+            residual = (
+                residual + gate[..., :1] * drift.turning + gate[..., 1:2] * drift.speeding + gate[..., 2:].sum(-1, True) * drift.following
+            )
         elif drift is not None:
             residual = residual + drift.turning
         return residual, out[..., RESIDUALS] if self.existence else None
 
     def _drift(self, anchor: Anchor) -> _Drift | None:
-        """What the last known yaw rate and acceleration would do in every step, `[...,A,5]` each."""
+        """What the last known yaw rate, acceleration and leader would do in every step, `[...,A,5]` each."""
         if not self.turn:
             return None
         _, _, h, vx, vy = self._known(anchor).unbind(-1)
@@ -99,7 +99,11 @@ class AgentsDecoder(Decoder):
         along, _ = turn(ax, ay, -h)
         velocity = torch.stack(turn(vx, vy, -h), dim=-1)
         dt = anchor.dt[..., None]
-        return _Drift(turning(velocity, yaw_rate, dt), speeding(along, dt))
+        # Linear car following: an acceleration of (leader's speed - own speed) / 1 s, which the gate scales down to its rate.
+        closing = torch.zeros_like(along)
+        if self.leader is not None:
+            closing = torch.where(anchor.exists, anchor.state[..., self.leader], 0)
+        return _Drift(turning(velocity, yaw_rate, dt), speeding(along, dt), speeding(closing, dt))
 
     def _ask(self, motion: Tensor, exists: Tensor) -> Tensor:
         """What an agent of a pooled latent asks with: `[...,A,7]`, relative to the mean position and direction of the scene."""

@@ -14,6 +14,9 @@ MOTION = ("x", "y", "heading", "vx", "vy")
 TURN = ("ax", "ay", "yaw_rate")
 """The features that the priors with turning read at the anchor."""
 
+LEADER = "leader_speed"
+"""The feature that the gated prior follows, where the data has it."""
+
 
 class AgentsConfig(DecoderConfig):
     """Sizes and options of the agent decoder."""
@@ -23,8 +26,8 @@ class AgentsConfig(DecoderConfig):
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout after each hidden layer.")
     prior: Literal["constant-velocity", "constant-turn", "gated-turn"] = Field(
         "gated-turn",
-        description="Kinematic prior that is corrected: the last velocity; also the last yaw rate; or the yaw rate and the longitudinal "
-        "acceleration as far as learned gates let them through.",
+        description="Kinematic prior that is corrected: the last velocity; also the last yaw rate; or, as far as learned gates let them "
+        "through, the yaw rate, the longitudinal acceleration and (where the data has leaders) closing up to the leader's speed.",
     )
     existence: bool = Field(True, description="Also decode whether each agent exists.")
 

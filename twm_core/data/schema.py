@@ -34,8 +34,10 @@ _OWN = {
     "lane_turn_50": ("rad", "how much the lane turns over the next 50 m"),
     "lane_end": ("m", "distance to the end of the lane, at most 100"),
     "speed_limit": ("m/s", "0 where unknown"),
+    "leader_gap": ("m", "distance to the agent in front, along the heading; 0 where there is none"),
+    "leader_speed": ("m/s", "its speed along the heading minus the own; 0 where there is none"),
 }
-_FLAGS = ("lane_known", "lane_left", "lane_right", "fresh")
+_FLAGS = ("lane_known", "lane_left", "lane_right", "leader_known", "fresh")
 
 TRAFFIC_FEATURES: dict[str, Feature] = {
     **{n: Feature(name=n, unit=u, frame="world") for n, u in _WORLD.items()},
@@ -46,8 +48,9 @@ TRAFFIC_FEATURES: dict[str, Feature] = {
 }
 """Every feature that a traffic dataset may put into `agents.state`, by name.
 
-`lane_angle` is heading minus lane direction; the flags tell whether a lane is known, whether there is a lane of the same direction
-to the left or right, and (`fresh`) that derivatives are unknown because the track has just begun: they are 0 then.
+`lane_angle` is heading minus lane direction; the flags tell whether a lane is known, whether there is a lane of the same direction to the
+left or right, whether there is an agent in front (`leader_known`, see `twm_core.data.leaders`), and (`fresh`) that derivatives are
+unknown because the track has just begun: they are 0 then.
 """
 
 MOTION = ("x", "y", "heading", "vx", "vy")

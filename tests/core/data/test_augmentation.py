@@ -39,7 +39,20 @@ def test_a_mirrored_scene_has_left_and_right_exchanged_and_nothing_else() -> Non
 
 def test_every_feature_of_traffic_is_thought_of() -> None:
     # A new feature must be added to the tables of augmentation or to this list.
-    unchanged = {"x", "vx", "ax", "length", "width", "lane_end", "speed_limit", "lane_known", "fresh"}
+    unchanged = {
+        "x",
+        "vx",
+        "ax",
+        "length",
+        "width",
+        "lane_end",
+        "speed_limit",
+        "lane_known",
+        "fresh",
+        "leader_gap",
+        "leader_speed",
+        "leader_known",
+    }
     changed = {
         "y",
         "vy",

@@ -184,7 +184,7 @@ def test_another_time_step_is_refused(tmp_path, commonroad, drive):
 
 def test_a_single_file_has_no_test_windows(folder):
     data = dataset(folder / "USA_US101-0_1_T-1.xml")
-    assert len(data.windows("train")) == 5
+    assert len(data.windows("train")) == 11  # every 0.2 s
     with pytest.raises(DataError, match=r"split 'test' has no window"):
         data.windows("test")
 
