@@ -242,7 +242,7 @@ def test_validation_is_deterministic_and_leaves_the_generators_alone(tiny: Calla
 
     plan = tiny()
     dataset = build_dataset(plan)
-    trainer = Trainer(plan, dataset.windows("train"), torch.device("cpu"))
+    trainer = Trainer(plan, dataset, dataset.windows("train"), torch.device("cpu"))
     trainer.collect_statistics()
     before = torch.get_rng_state(), trainer.generator.get_state()
     with trainer.evaluating() as model:
@@ -255,7 +255,8 @@ def test_validation_is_deterministic_and_leaves_the_generators_alone(tiny: Calla
 def test_evaluating_shows_the_moving_average_and_puts_the_weights_back(tiny: Callable[..., Plan]) -> None:
     from twm_core.nn.build import build_dataset
 
-    trainer = Trainer(tiny(), build_dataset(tiny()).windows("train"), torch.device("cpu"))
+    dataset = build_dataset(tiny())
+    trainer = Trainer(tiny(), dataset, dataset.windows("train"), torch.device("cpu"))
     assert trainer.average is not None
     with torch.no_grad():
         for p in trainer.model.parameters():
