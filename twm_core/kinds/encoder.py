@@ -18,6 +18,10 @@ class EncoderConfig(ComponentConfig):
         """
         raise NotImplementedError
 
+    def taken(self, seen: ObservationSpec) -> frozenset[str]:
+        """The keys of `seen` that this encoder reads; empty where it does not say."""
+        return frozenset()
+
 
 KIND = Kind(
     name="encoder",

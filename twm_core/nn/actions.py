@@ -6,10 +6,13 @@ which was not there, count as zero.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from twm_core.errors import Mismatch
+from twm_core.nn.state import time_major
 from twm_core.specs import ActionSpec
 
 
@@ -55,3 +58,27 @@ def masked_actions(actions: Tensor, spec: ActionSpec, exists: Tensor | None) -> 
 def spread_over_agents(parts: Tensor, agents: tuple[int, ...]) -> Tensor:
     """Something of the scene, `[T,B,D]`, for every agent: `[T,B*A,D]`; unchanged where `agents` is empty."""
     return parts.unsqueeze(2).expand(-1, -1, *agents, -1).flatten(1, 2) if agents else parts
+
+
+def action_parts(
+    actions: Tensor, spec: ActionSpec, exists: Tensor | None, project: Callable[[Tensor], Tensor], *, agents: tuple[int, ...]
+) -> Tensor:
+    """Actions through a linear map, as rows for a loop over time: `[T,R,D]` with `R = B` or `B*A`.
+
+    An action of the scene is mapped once and then given to every agent.
+
+    Args:
+        actions: `[B,T,U]` or `[B,T,A,U]`.
+        spec: Their spec.
+        exists: bool `[B,T,A]` or `[B,A]`: what an agent that does not exist does counts as zero. None means that all exist.
+        project: From width `U` to width `D`.
+        agents: `()` where the rows are scenes, `(A,)` where they are agents.
+
+    Raises:
+        Mismatch: Actions and spec disagree.
+    """
+    check_actions(actions, spec)
+    actions = masked_actions(actions, spec, exists)
+    if spec.layout == "agents":
+        return project(time_major(actions))
+    return spread_over_agents(project(actions.transpose(0, 1)), agents)

@@ -28,14 +28,14 @@ def slice_time(batch: Batch, seen: ObservationSpec, start: int, stop: int) -> Ba
 def previous_anchor(batch: Batch) -> Anchor | None:
     """For each step the situation one step before it, leading axes `[B,T]`; None for batches without agents.
 
-    Nothing precedes the first step: its anchor says that nobody exists.
+    Nothing precedes the first step, nor one at which an episode begins: their anchors say that nobody exists.
     """
     if "agents.state" not in batch:
         return None
     state, exists = batch["agents.state"], batch["agents.exists"]
     return Anchor(
         state=torch.cat([state[:, :1], state[:, :-1]], dim=1),
-        exists=torch.cat([torch.zeros_like(exists[:, :1]), exists[:, :-1]], dim=1),
+        exists=torch.cat([torch.zeros_like(exists[:, :1]), exists[:, :-1]], dim=1) & follows(batch["is_first"])[..., None],
         dt=batch["dt"][:, None],
     )
 
@@ -47,7 +47,28 @@ def anchor_at(batch: Batch, step: int) -> Anchor | None:
     return Anchor(state=batch["agents.state"][:, step], exists=batch["agents.exists"][:, step], dt=batch["dt"])
 
 
-def seen_before(exists: Tensor) -> Tensor:
-    """Whether an agent has existed at some step before this one. Bool `[B,T,A]` to bool `[B,T,A]`."""
-    seen = exists.long().cummax(dim=1).values.bool()
-    return torch.cat([torch.zeros_like(seen[:, :1]), seen[:, :-1]], dim=1)
+def follows(is_first: Tensor) -> Tensor:
+    """Whether a step goes on from the one before it: not the first step, nor one at which an episode begins. Bool `[B,T]` to `[B,T]`."""
+    return torch.cat([torch.zeros_like(is_first[:, :1]), ~is_first[:, 1:]], dim=1)
+
+
+def same_episode(is_first: Tensor, start: int) -> Tensor:
+    """Which steps from `start` on belong to the episode of the step before `start`. Bool `[B,T]` to `[B,T-start]`."""
+    return is_first[:, start:].cumsum(dim=1) == 0
+
+
+def seen_before(exists: Tensor, is_first: Tensor) -> Tensor:
+    """Whether an agent has existed at some step before this one, in the same episode.
+
+    Args:
+        exists: bool `[B,T,A]`.
+        is_first: bool `[B,T]`.
+
+    Returns:
+        bool `[B,T,A]`.
+    """
+    steps = torch.arange(exists.shape[1], device=exists.device)[:, None]
+    last = torch.where(exists, steps, -1).cummax(dim=1).values
+    before = torch.cat([torch.full_like(last[:, :1], -1), last[:, :-1]], dim=1)
+    begin = torch.where(is_first[..., None], steps, 0).cummax(dim=1).values
+    return before >= begin

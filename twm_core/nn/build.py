@@ -11,6 +11,7 @@ from twm_core.data.dataset import Dataset
 from twm_core.errors import PluginError
 from twm_core.kinds import KINDS
 from twm_core.kinds.loss import LossConfig
+from twm_core.nn.fusion import Fusion
 from twm_core.nn.world_model import LossTerm, WorldModel
 from twm_core.references import load_reference
 from twm_core.specs import DatasetGiven, DecoderGiven, DynamicsGiven, EncoderGiven, LossGiven
@@ -43,16 +44,24 @@ def build_world_model(plan: Plan, *, seed: int) -> WorldModel:
             p.name: build_component(p, EncoderGiven(seen=plan.seen, embedding=e))
             for p, e in zip(plan.parts["encoder"], plan.embeddings, strict=True)
         }
+        fusion = Fusion(config=plan.fusion, embeddings=plan.embeddings)
         dynamics = build_component(plan.one("dynamics"), DynamicsGiven(embedding=plan.embedding, action=plan.action, latent=plan.latent))
         decoders = {
             p.name: build_component(p, DecoderGiven(latent=plan.latent, seen=plan.seen, output=o))
             for p, o in zip(plan.parts["decoder"], plan.outputs, strict=True)
         }
         losses = {p.name: _term(p, LossGiven(output=plan.output, latent=plan.latent, seen=plan.seen)) for p in plan.parts["loss"]}
-    return WorldModel(encoders=encoders, dynamics=dynamics, decoders=decoders, losses=losses, seen=plan.seen, action=plan.action)
+    return WorldModel(
+        encoders=encoders,
+        fusion=fusion,
+        dynamics=dynamics,
+        decoders=decoders,
+        losses=losses,
+        seen=plan.seen,
+        action=plan.action,
+        output=plan.output,
+    )
 
 
 def _term(part: Planned, given: LossGiven) -> LossTerm:
-    config = cast(LossConfig, part.config)
-    request = config.rollout()
-    return LossTerm(config.weight, build_component(part, given), config.branches(), request.samples if request else 0)
+    return LossTerm(cast(LossConfig, part.config), build_component(part, given))

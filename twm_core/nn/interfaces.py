@@ -76,10 +76,12 @@ class Rollout(NamedTuple):
     Attributes:
         start: First step that was predicted.
         decoded: Distributions `[B,S,H,...]` for the steps `start .. start + H - 1`.
+        belief: The imagined states of these steps, `[B,S,H,...]`.
     """
 
     start: int
     decoded: dict[str, Distribution]
+    belief: Belief
 
 
 class Outputs(NamedTuple):
@@ -134,6 +136,7 @@ class Dynamics(nn.Module, Statistical, ABC):
         *,
         state: State | None = None,
         first_action: Tensor | None = None,
+        withheld: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Trace:
         """Run through a sequence, correcting the state with what is seen.
@@ -146,6 +149,9 @@ class Dynamics(nn.Module, Statistical, ABC):
                 its prior. Before it has been seen for the first time its state is the initial one.
             state: Carry in, `[B,...]`: the posterior of the step before `t = 0`. None is the initial state.
             first_action: The action that leads to `t = 0`, `[B,U]` or `[B,A,U]`: the last one of the chunk before. None is zero.
+            withheld: Steps whose observation is kept from the state, bool `[B,T]` (everybody's) or `[B,T,A]`: there the posterior is
+                the prior, as for an agent that is not there, but a state is never begun by it: a row that has not been seen yet
+                stays initial. Scheduled sampling and missing frames. None withholds nothing.
             generator: Source of the samples.
 
         Returns:
@@ -211,7 +217,7 @@ class Decoder(nn.Module, Statistical, ABC):
         return self(features, None)
 
 
-class Loss(nn.Module, ABC):
+class Loss(nn.Module, Statistical, ABC):
     """One or more scalar terms."""
 
     @abstractmethod

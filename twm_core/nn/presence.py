@@ -7,40 +7,56 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from twm_core.errors import UsageError
+
 
 class Presence(NamedTuple):
     """Masks `[B,T]` or `[B,T,A]`, all bool.
 
     Attributes:
-        present: Observed at this step.
-        before: Observed at the step before, with no reset in between.
-        seen: Observed at this step or before it, since the last reset.
+        present: There at this step.
+        corrected: There, and its observation is not withheld: the state is corrected with it.
+        before: There at the step before, with no reset in between.
+        seen: Corrected at this step or before it, since the last reset.
         keep: The state of the step before is used (it was seen, with no reset in between).
     """
 
     present: Tensor
+    corrected: Tensor
     before: Tensor
     seen: Tensor
     keep: Tensor
 
 
-def presence(first: Tensor, exists: Tensor | None, seen_before: Tensor, present_before: Tensor) -> Presence:
+def presence(first: Tensor, exists: Tensor | None, seen_before: Tensor, present_before: Tensor, withheld: Tensor | None = None) -> Presence:
     """Masks of a sequence.
 
     Args:
         first: Resets, `[B,T]` or `[B,T,A]`.
-        exists: Which agents are observed, `[B,T,A]`; None means always.
+        exists: Which agents are there, `[B,T,A]`; None means always.
         seen_before: Whether the state carried in has seen anything, `[B]` or `[B,A]`.
-        present_before: Whether it was observed at the step before, `[B]` or `[B,A]`.
+        present_before: Whether it was there at the step before, `[B]` or `[B,A]`.
+        withheld: Observations kept from the state, `[B,T]` or as `first`; None withholds nothing.
+
+    Raises:
+        UsageError: Single agents' observations are withheld from a state that belongs to the whole scene.
     """
-    if exists is None:
-        everywhere = torch.ones_like(first)
-        return Presence(everywhere, ~first & _shift(everywhere, present_before), everywhere, ~first)
+    if withheld is not None and withheld.dim() > first.dim():
+        shape = tuple(withheld.shape)
+        raise UsageError(f"withheld has shape {shape}, but there is one state for the scene", "withhold whole steps, with a mask [B,T]")
+    everywhere = torch.ones_like(first)
+    present = everywhere if exists is None else exists
+    before = ~first & _shift(present, present_before)
+    if exists is None and withheld is None:
+        return Presence(everywhere, everywhere, before, everywhere, ~first)
+    corrected = present
+    if withheld is not None:
+        corrected = present & ~withheld.reshape(*withheld.shape, *(1,) * (first.dim() - withheld.dim()))
     steps = torch.arange(first.shape[1], device=first.device).view(1, -1, *(1 for _ in first.shape[2:]))
     last_reset = torch.where(first, steps, -1).cummax(dim=1).values
-    last_seen = torch.where(exists, steps, -1).cummax(dim=1).values
+    last_seen = torch.where(corrected, steps, -1).cummax(dim=1).values
     seen = ((last_seen >= 0) & (last_seen >= last_reset)) | ((last_reset < 0) & seen_before.unsqueeze(1))
-    return Presence(exists, ~first & _shift(exists, present_before), seen, ~first & _shift(seen, seen_before))
+    return Presence(present, corrected, before, seen, ~first & _shift(seen, seen_before))
 
 
 def _shift(x: Tensor, start: Tensor) -> Tensor:

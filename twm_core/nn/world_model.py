@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from twm_core.data.dataset import Batch
-from twm_core.kinds.loss import Branch
+from twm_core.kinds.loss import LossConfig
 from twm_core.nn.batches import anchor_at, previous_anchor, slice_time
 from twm_core.nn.distributions import Distribution
+from twm_core.nn.fusion import Fusion
 from twm_core.nn.interfaces import (
     Anchor,
     Belief,
@@ -36,63 +37,72 @@ from twm_core.nn.interfaces import (
     Trace,
 )
 from twm_core.nn.state import State, at_time
-from twm_core.specs import ActionSpec, ObservationSpec
+from twm_core.specs import ActionSpec, ObservationSpec, OutputSpec
 
 
 @dataclass(frozen=True)
 class LossTerm:
-    """A loss with its weight and what it reads: decoded branches, and samples of a training rollout (0 for none)."""
+    """A loss with its config, which knows its weight at every step, the decoded branches it reads, and the rollout it needs."""
 
-    weight: float
+    config: LossConfig
     loss: Loss
-    branches: frozenset[Branch]
-    samples: int
 
 
 class WorldModel(nn.Module):
     """A world model.
 
     Args:
-        encoders: Encoders by name; their tokens are concatenated in this order.
+        encoders: Encoders by name, in the order of the recipe.
+        fusion: Joins their tokens.
         dynamics: The dynamics.
         decoders: Decoders by name; no two return the same key.
         losses: Losses by name.
         seen: Spec of the batches.
         action: Spec of the actions, None where there are none.
+        output: Spec of what the decoders return.
     """
 
     def __init__(
         self,
         *,
         encoders: Mapping[str, Encoder],
+        fusion: Fusion,
         dynamics: Dynamics,
         decoders: Mapping[str, Decoder],
         losses: Mapping[str, LossTerm],
         seen: ObservationSpec,
         action: ActionSpec | None,
+        output: OutputSpec,
     ) -> None:
         super().__init__()
         self.encoders = nn.ModuleDict(dict(encoders))
+        self.fusion = fusion
         self.dynamics = dynamics
         self.decoders = nn.ModuleDict(dict(decoders))
         self.losses = nn.ModuleDict({k: t.loss for k, t in losses.items()})
         self.terms = dict(losses)
         self.seen = seen
         self.action = action
+        self.output = output
 
     # Observing ---------------------------------------------------------------------------------------------------
 
     def embed(self, batch: Batch) -> Embedding:
-        """Tokens of every step, those of several encoders concatenated on their width."""
-        tokens = [encoder(batch) for encoder in self.encoders.values()]
-        scene = [t.scene for t in tokens if t.scene is not None]
-        agents = [t.agents for t in tokens if t.agents is not None]
-        return Embedding(torch.cat(scene, dim=-1) if scene else None, torch.cat(agents, dim=-1) if agents else None)
+        """Tokens of every step, those of several encoders fused."""
+        return self.fusion([encoder(batch) for encoder in self.encoders.values()])
 
-    def observe(self, batch: Batch, *, state: State | None = None, generator: torch.Generator | None = None) -> Trace:
+    def observe(
+        self, batch: Batch, *, state: State | None = None, withheld: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Trace:
         """Posterior and prior of every step of the batch."""
         return self.dynamics.observe(
-            self.embed(batch), batch.get("action"), batch["is_first"], batch.get("agents.exists"), state=state, generator=generator
+            self.embed(batch),
+            batch.get("action"),
+            batch["is_first"],
+            batch.get("agents.exists"),
+            state=state,
+            withheld=withheld,
+            generator=generator,
         )
 
     def decode(self, features: Features, anchor: Anchor | None) -> dict[str, Distribution]:
@@ -109,42 +119,58 @@ class WorldModel(nn.Module):
 
     # Learning ----------------------------------------------------------------------------------------------------
 
-    def outputs(self, batch: Batch, *, generator: torch.Generator | None = None) -> Outputs:
-        """Beliefs and the decoded branches that the losses ask for."""
-        wanted = frozenset(b for term in self.terms.values() for b in term.branches)
-        trace = self.observe(batch, generator=generator)
+    def outputs(
+        self, batch: Batch, *, generator: torch.Generator | None = None, step: int | None = None, withheld: Tensor | None = None
+    ) -> Outputs:
+        """Beliefs and the decoded branches that the losses ask for.
+
+        Args:
+            batch: A training batch.
+            generator: Source of the samples.
+            step: The optimiser step, for curricula; None means full length.
+            withheld: Observations to keep from the state, see `Dynamics.observe`.
+        """
+        wanted = frozenset(b for term in self.terms.values() for b in term.config.branches())
+        trace = self.observe(batch, withheld=withheld, generator=generator)
         posterior, prior = self.belief(trace.posterior), self.belief(trace.prior)
         anchor = previous_anchor(batch)
         reconstruction = self.decode(posterior.features, anchor) if "reconstruction" in wanted else {}
         prediction = self.decode(prior.features, anchor) if "prediction" in wanted else {}
+        requests = [r for term in self.terms.values() if (r := term.config.rollout()) is not None]
         rollout = None
-        if "rollout" in wanted and self.seen.horizon:
-            samples = max(t.samples for t in self.terms.values())
+        if "rollout" in wanted and requests and self.seen.horizon:
+            samples = max(r.samples for r in requests)
+            steps = max(r.length(self.seen.horizon, step) for r in requests)
             start = self.seen.context
-            actions = batch["action"][:, start - 1 : -1] if "action" in batch else None
-            decoded = self._roll(trace.posterior, start, batch, self.seen.horizon, actions, samples, generator)
-            rollout = Rollout(start, decoded)
+            actions = batch["action"][:, start - 1 : start - 1 + steps] if "action" in batch else None
+            states, decoded = self._roll(trace.posterior, start, batch, steps, actions, samples, generator)
+            rollout = Rollout(start, decoded, self.belief(states))
         return Outputs(posterior, prior, reconstruction, prediction, rollout)
 
-    def loss(self, batch: Batch, *, generator: torch.Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum of all terms, and the unweighted terms as `loss.term`."""
-        outputs = self.outputs(batch, generator=generator)
+    def loss(
+        self, batch: Batch, *, generator: torch.Generator | None = None, step: int | None = None, withheld: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum of all terms, and the unweighted terms as `loss.term`; arguments as in `outputs`."""
+        outputs = self.outputs(batch, generator=generator, step=step, withheld=withheld)
         terms: dict[str, Tensor] = {}
         total = torch.zeros((), device=batch["is_first"].device)
         for name, term in self.terms.items():
+            weight = term.config.weight_at(step)
             for key, value in term.loss(outputs, batch).items():
-                total = total + term.weight * value
+                total = total + weight * value
                 terms[f"{name}.{key}"] = value
         return total, terms
 
-    def forward(self, batch: Batch, generator: torch.Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(
+        self, batch: Batch, generator: torch.Generator | None = None, step: int | None = None, withheld: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Same as `loss`: what a training step calls."""
-        return self.loss(batch, generator=generator)
+        return self.loss(batch, generator=generator, step=step, withheld=withheld)
 
     @torch.no_grad()
     def collect_statistics(self, batch: Batch) -> None:
-        """Show a training batch to every normaliser; called before the first step only."""
-        for module in [*self.encoders.values(), self.dynamics, *self.decoders.values()]:
+        """Show a training batch to everything that keeps statistics; called before the first step only."""
+        for module in [*self.encoders.values(), self.dynamics, *self.decoders.values(), *self.losses.values()]:
             cast(Statistical, module).collect_statistics(batch)
 
     # Imagining ---------------------------------------------------------------------------------------------------
@@ -171,11 +197,11 @@ class WorldModel(nn.Module):
         actions: Tensor | Policy | None,
         samples: int,
         generator: torch.Generator | None,
-    ) -> dict[str, Distribution]:
+    ) -> tuple[State, dict[str, Distribution]]:
         anchor = anchor_at(batch, start - 1)
         exists = None if anchor is None else anchor.exists
         state = self.imagine(at_time(posterior, start - 1), steps, actions, exists=exists, samples=samples, generator=generator)
-        return self.decode_rollout(self.dynamics.features(state), anchor)
+        return state, self.decode_rollout(self.dynamics.features(state), anchor)
 
     @torch.no_grad()
     def forecast(
@@ -205,4 +231,4 @@ class WorldModel(nn.Module):
         steps = self.seen.horizon if steps is None else steps
         observed = slice_time(batch, self.seen, 0, context)
         trace = self.observe(observed, generator=generator)
-        return self._roll(trace.posterior, context, observed, steps, actions, samples, generator)
+        return self._roll(trace.posterior, context, observed, steps, actions, samples, generator)[1]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from twm_core.data.dataset import Batch
 from twm_core.data.schema import MOTION, traffic_observations
-from twm_core.nn.batches import anchor_at, previous_anchor, seen_before, slice_time
+from twm_core.nn.batches import anchor_at, follows, previous_anchor, same_episode, seen_before, slice_time
 
 B, T, A = 2, 6, 3
 SEEN = traffic_observations(features=MOTION, dt=0.5, context=4, horizon=2, protocol="p", lanes=3, sites=2)
@@ -49,6 +49,7 @@ def test_a_slice_leaves_the_batch_as_it_was_and_needs_no_optional_key() -> None:
 
 def test_the_anchor_of_a_step_is_the_step_before_and_nobody_precedes_the_first() -> None:
     whole = batch()
+    whole["is_first"] = torch.arange(T).expand(B, T) == 0
     anchor = previous_anchor(whole)
     assert anchor is not None
     assert not anchor.exists[:, 0].any()
@@ -57,6 +58,25 @@ def test_the_anchor_of_a_step_is_the_step_before_and_nobody_precedes_the_first()
         assert torch.equal(anchor.exists[:, t], whole["agents.exists"][:, t - 1])
     assert anchor.state.shape == whole["agents.state"].shape
     assert torch.equal(anchor.dt, whole["dt"][:, None])
+
+
+def test_nobody_precedes_the_first_step_of_an_episode_in_mid_window() -> None:
+    whole = {**batch(), "agents.exists": torch.ones(B, T, A, dtype=torch.bool), "is_first": torch.zeros(B, T, dtype=torch.bool)}
+    whole["is_first"][1, 3] = True
+    anchor = previous_anchor(whole)
+    assert anchor is not None
+    expected = torch.ones(B, T, A, dtype=torch.bool)
+    expected[:, 0] = False
+    expected[1, 3] = False
+    assert torch.equal(anchor.exists, expected)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=9), st.integers(0, 8))
+def test_episodes_are_told_apart_as_by_a_loop(first: list[bool], start: int) -> None:
+    start = min(start, len(first) - 1)
+    is_first = torch.tensor([first])
+    assert follows(is_first)[0].tolist() == [t > 0 and not first[t] for t in range(len(first))]
+    assert same_episode(is_first, start)[0].tolist() == [not any(first[start : t + 1]) for t in range(start, len(first))]
 
 
 def test_a_rollout_is_anchored_at_one_step() -> None:
@@ -72,10 +92,10 @@ def test_batches_without_agents_have_no_anchor() -> None:
     assert anchor_at({"image": torch.zeros(B, T, 1)}, 0) is None
 
 
-@given(st.lists(st.lists(st.booleans(), min_size=1, max_size=7), min_size=1, max_size=4))
-def test_seen_before_equals_a_loop(rows: list[list[bool]]) -> None:
+@given(st.lists(st.lists(st.booleans(), min_size=1, max_size=7), min_size=1, max_size=4), st.sets(st.integers(0, 6)))
+def test_seen_before_equals_a_loop_over_the_steps_of_an_episode(rows: list[list[bool]], begins: set[int]) -> None:
     steps = min(map(len, rows))
     exists: Tensor = torch.tensor([row[:steps] for row in rows]).T[None]  # 1 T A
-    seen = seen_before(exists)
+    seen = seen_before(exists, torch.tensor([[t in begins for t in range(steps)]]))
     for a, row in enumerate(rows):
-        assert seen[0, :, a].tolist() == [any(row[:t]) for t in range(steps)]
+        assert seen[0, :, a].tolist() == [any(row[max([b for b in begins if b <= t], default=0) : t]) for t in range(steps)]

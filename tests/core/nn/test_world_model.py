@@ -11,20 +11,24 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 from torch import Tensor, nn
 
-from twm_core import ActionSpec, Feature, KeySpec, LatentSpec, ObservationSpec, PluginError
+from twm_core import ActionSpec, Feature, KeySpec, LatentSpec, LossConfig, ObservationSpec, PluginError
 from twm_core.assembly import Plan, assemble
 from twm_core.data.dataset import Batch
-from twm_core.kinds.loss import Branch
+from twm_core.fusion import FusionConfig
+from twm_core.kinds.loss import Branch, RolloutRequest
 from twm_core.nn import build as building
 from twm_core.nn.build import build_world_model
 from twm_core.nn.distributions import Categorical, Distribution, Normal
+from twm_core.nn.fusion import Fusion
 from twm_core.nn.interfaces import Anchor, Decoder, Dynamics, Embedding, Encoder, Features, Loss, Outputs, Policy, Trace
 from twm_core.nn.state import State, repeat_samples, stack_time, unfold_samples
 from twm_core.nn.world_model import LossTerm, WorldModel
 from twm_core.recipe import default_layer, option_layer, resolve
 from twm_core.registry import discover
+from twm_core.specs import EmbeddingSpec, OutputSpec
 
 CONTEXT, HORIZON, B = 3, 4, 2
 STEPS = CONTEXT + HORIZON
@@ -77,6 +81,8 @@ class Adder(Dynamics):
         exists: Tensor | None,
         *,
         state: State | None = None,
+        first_action: Tensor | None = None,
+        withheld: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Trace:
         assert embedding.scene is not None
@@ -132,13 +138,30 @@ class Listen(Loss):
         return {k: self.scale * v for k, v in self.terms.items()}
 
 
-def term(loss: Loss, *branches: Branch, weight: float = 1.0, samples: int = 0) -> LossTerm:
-    return LossTerm(weight, loss, frozenset(branches), samples)
+class Wants(LossConfig):
+    """Asks for what a test says."""
+
+    wanted: frozenset[Branch] = Field(frozenset(), description="Branches.")
+    samples: int = Field(0, description="Futures.")
+    steps: int | None = Field(None, description="Their length.")
+    grow: int = Field(0, description="Curriculum.")
+
+    def branches(self) -> frozenset[Branch]:
+        return self.wanted
+
+    def rollout(self) -> RolloutRequest | None:
+        return RolloutRequest(samples=self.samples, steps=self.steps, grow=self.grow) if self.samples else None
+
+
+def term(loss: Loss, *branches: Branch, **options: Any) -> LossTerm:
+    return LossTerm(Wants(wanted=frozenset(branches), **options), loss)
 
 
 def model(**changes: Any) -> WorldModel:
-    parts: dict[str, Any] = {"encoders": {"look": Look()}, "dynamics": Adder(), "decoders": {"say": Say()}, "losses": {}}
-    return WorldModel(**{**parts, "seen": SEEN, "action": ACTION, **changes})
+    encoders = changes.pop("encoders", {"look": Look()})
+    fusion = Fusion(config=FusionConfig(), embeddings=[EmbeddingSpec(scene=1)] * len(encoders))
+    parts: dict[str, Any] = {"encoders": encoders, "fusion": fusion, "dynamics": Adder(), "decoders": {"say": Say()}, "losses": {}}
+    return WorldModel(**{**parts, "seen": SEEN, "action": ACTION, "output": OutputSpec(), **changes})
 
 
 def batch(seed: int = 0) -> Batch:
@@ -216,6 +239,30 @@ def test_the_rollout_has_as_many_futures_as_the_most_demanding_loss_wants() -> N
     model(losses={"l": term(loss, "rollout", samples=2), "m": term(Listen(a=1.0), "rollout", samples=5)}).loss(batch())
     assert loss.heard[0].rollout is not None
     assert loss.heard[0].rollout.decoded["position"].mean.shape == (B, 5, HORIZON, 1)
+
+
+@pytest.mark.parametrize(("step", "length"), [(0, 1), (1, 1), (3, 3), (5, HORIZON), (None, HORIZON)])
+def test_a_rollout_grows_over_the_steps_of_its_curriculum(step: int | None, length: int) -> None:
+    loss = Listen(a=1.0)
+    model(losses={"l": term(loss, "rollout", samples=1, grow=6)}).loss(batch(), step=step)
+    assert loss.heard[0].rollout is not None
+    assert loss.heard[0].rollout.decoded["position"].mean.shape[2] == length
+
+
+def test_the_rollout_is_as_long_as_the_most_demanding_loss_wants_and_tells_its_states() -> None:
+    loss = Listen(a=1.0)
+    model(losses={"l": term(loss, "rollout", samples=1, steps=1), "m": term(Listen(a=1.0), "rollout", samples=1, steps=2)}).loss(batch())
+    rollout = loss.heard[0].rollout
+    assert rollout is not None
+    assert rollout.decoded["position"].mean.shape[2] == 2
+    assert rollout.belief.features.scene is not None
+    assert torch.equal(rollout.belief.features.scene, rollout.decoded["position"].mean)
+
+
+def test_the_weight_of_a_loss_follows_its_ramp_and_is_final_in_validation() -> None:
+    made = model(losses={"l": term(Listen(a=1.0), weight=3.0, weight_start=1.0, ramp_from=10, ramp_steps=4)})
+    assert [made.loss(batch(), step=k)[0].item() for k in (0, 10, 11, 12, 14, 99)] == [1, 1, 1.5, 2, 3, 3]
+    assert made.loss(batch())[0].item() == 3
 
 
 def test_windows_without_a_horizon_have_no_rollout() -> None:
@@ -333,7 +380,7 @@ def test_the_loss_of_the_installed_parts_is_finite_and_their_weighted_sum(dynami
     made = plan(dynamics)
     world = build_world_model(made, seed=0)
     total, terms = world.loss(traffic(made), generator=seeded())
-    weights = {name: t.weight for name, t in world.terms.items()}
+    weights = {name: t.config.weight_at(None) for name, t in world.terms.items()}
     expected = sum(weights[k.partition(".")[0]] * v.item() for k, v in terms.items())
     assert total.item() == pytest.approx(expected, rel=1e-5)
     total.backward()

@@ -1,0 +1,27 @@
+"""Distributions that decoders and dynamics return: mean, mode, sample, log_prob; for latents also entropy and KL."""
+
+from __future__ import annotations
+
+from twm_core.nn.distributions.base import Distribution, HasModes
+from twm_core.nn.distributions.bernoulli import Bernoulli
+from twm_core.nn.distributions.categorical import Categorical
+from twm_core.nn.distributions.classes import Classes
+from twm_core.nn.distributions.continuation import Continue
+from twm_core.nn.distributions.normal import Normal
+from twm_core.nn.distributions.squared import MSE, SymlogMSE
+from twm_core.nn.distributions.twohot import TwoHot, symexp_bins, symlog_bins
+
+__all__ = [
+    "MSE",
+    "Bernoulli",
+    "Categorical",
+    "Classes",
+    "Continue",
+    "Distribution",
+    "HasModes",
+    "Normal",
+    "SymlogMSE",
+    "TwoHot",
+    "symexp_bins",
+    "symlog_bins",
+]
