@@ -2,7 +2,8 @@
 
 A mirrored scene is one with y pointing the other way: what lies to the left lies to the right. A scene scaled by s has all lengths,
 speeds and accelerations times s at the same times ("time-consistent": turning rates stay). Both hold for the whole window, observed and
-predicted steps alike, so they keep it a possible recording. Lane tokens name lanes of the real road, so a mirrored scene has none.
+predicted steps alike, so they keep it a possible recording. Lane tokens name lanes of the real road, so a mirrored scene has none. A map
+raster goes along: a mirrored one is turned over (rows in reverse) and lies where the mirror puts it, a scaled one has larger pixels.
 
 Features are addressed by name and unit through the spec.
 """
@@ -17,11 +18,13 @@ from twm_core.specs import KeySpec
 
 _NEGATED = ("y", "vy", "ay", "heading", "yaw_rate", "lane_offset", "lane_angle", "lane_turn_20", "lane_turn_50")
 _SWAPPED = (("lane_left", "lane_right"),)
-_LENGTHS = ("m", "m/s", "m/s^2")
+_LENGTHS = ("m", "m/s", "m/s^2")  # metres_per_pixel of a raster's pose is a length too
 _PER_LENGTH = ("lane_turn_20", "lane_turn_50")
 
 
-def augment_traffic(batch: Batch, state: KeySpec, *, mirror: float, scale: float, generator: torch.Generator) -> Batch:
+def augment_traffic(
+    batch: Batch, state: KeySpec, *, mirror: float, scale: float, generator: torch.Generator, pose: KeySpec | None = None
+) -> Batch:
     """A batch of the same windows, each mirrored with probability `mirror` and scaled by a factor in [1 / (1 + scale), 1 + scale].
 
     Args:
@@ -30,6 +33,7 @@ def augment_traffic(batch: Batch, state: KeySpec, *, mirror: float, scale: float
         mirror: Probability of a mirror image.
         scale: Largest enlargement; the factor is log-uniform. 0 leaves sizes alone.
         generator: Source of the draws; the same number is drawn whatever the options are.
+        pose: Spec of `map.pose`, for batches with a map raster.
     """
     size = len(batch["agents.state"])
     drawn = torch.rand(2, size, generator=generator, device=generator.device).to(batch["agents.state"].device)
@@ -38,6 +42,12 @@ def augment_traffic(batch: Batch, state: KeySpec, *, mirror: float, scale: float
     changed["agents.state"] = _scaled(_mirrored(batch["agents.state"], state, flipped), state, factor)
     if "agents.lane" in batch:
         changed["agents.lane"] = torch.where(flipped[:, None, None], 0, batch["agents.lane"])
+    if pose is not None:
+        # As one agent at one step: [B,4] -> [B,1,1,4].
+        moved = _scaled(_mirrored(batch["map.pose"][:, None, None], pose, flipped), pose, factor)
+        changed["map.pose"] = moved[:, 0, 0]
+        raster = batch["map.raster"]
+        changed["map.raster"] = torch.where(flipped[:, None, None, None], raster.flip(-2), raster)
     return changed
 
 

@@ -11,6 +11,8 @@ dt             float32 [B]         seconds between steps
 is_first       bool    [B,T]       true at the first step of the window
 agents.track   int64   [B,A]       target: number of the track within its scenario, -1 for padding
 scenario       int64   [B]         target: number of the scenario; with the track, what bootstraps resample
+map.raster     uint8   [B,C,H,W]   optional: the road map around the scene, channels `RASTER_CHANNELS`; row 0 at the largest y of its frame
+map.pose       float32 [B,4]       with it: `POSE`, where the raster lies in the frame of `agents.state`
 """
 
 from __future__ import annotations
@@ -53,6 +55,17 @@ left or right, whether there is an agent in front (`leader_known`, see `twm_core
 unknown because the track has just begun: they are 0 then.
 """
 
+RASTER_CHANNELS = ("drivable", "boundary", "centre")
+"""Channels of `map.raster`, in order: the area of all lanes, lane boundaries, centre lines of lanes."""
+
+POSE = (
+    Feature(name="x", unit="m", frame="world"),
+    Feature(name="y", unit="m", frame="world"),
+    Feature(name="heading", unit="rad", kind="angle", frame="world"),
+    Feature(name="metres_per_pixel", unit="m"),
+)
+"""Features of `map.pose`: the raster's centre, the direction of its columns (its x axis), and its scale."""
+
 MOTION = ("x", "y", "heading", "vx", "vy")
 """The features every traffic dataset has and every state decoder predicts."""
 
@@ -85,6 +98,14 @@ class TrafficConfig(DatasetConfig):
         return steps
 
 
+class MappedTrafficConfig(TrafficConfig):
+    """Fields of traffic datasets that have road maps, beside those of all traffic datasets."""
+
+    raster: bool = Field(False, description="Give the road map around each scene as a raster (map.raster, map.pose).")
+    raster_size: int = Field(128, ge=8, le=1024, description="Pixels along each side of the map raster; used with raster.")
+    metres_per_pixel: float = Field(1.5, gt=0, description="Metres to one pixel of the map raster; used with raster.")
+
+
 def traffic_observations(
     *,
     features: tuple[str, ...],
@@ -94,6 +115,7 @@ def traffic_observations(
     protocol: str,
     lanes: int = 0,
     sites: int = 0,
+    raster_size: int = 0,
 ) -> ObservationSpec:
     """The observation spec of a traffic dataset.
 
@@ -105,6 +127,7 @@ def traffic_observations(
         protocol: Name of the protocol that owns windows and metrics.
         lanes: Number of lane tokens including 0 for unknown; 0 where the dataset has no lanes.
         sites: Number of site tokens including 0 for unknown; 0 where the dataset names no site.
+        raster_size: Pixels along each side of `map.raster`; 0 where the dataset gives none.
     """
     missing = [n for n in MOTION if n not in features]
     if missing:
@@ -125,6 +148,10 @@ def traffic_observations(
         keys.append(KeySpec(key="agents.lane", axes="B T A", dtype="int64", classes=lanes))
     if sites:
         keys.append(KeySpec(key="site", axes="B", dtype="int64", classes=sites))
+    if raster_size:
+        shape = (len(RASTER_CHANNELS), raster_size, raster_size)
+        keys.append(KeySpec(key="map.raster", axes="B C H W", dtype="uint8", shape=shape))
+        keys.append(KeySpec(key="map.pose", axes="B D", shape=(len(POSE),), features=POSE))
     return ObservationSpec(keys=tuple(keys), dt=dt, context=context, horizon=horizon, protocol=protocol)
 
 

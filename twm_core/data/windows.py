@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from twm_core.data.augmentation import augment_traffic
 from twm_core.data.dataset import Batch, Dataset, Windows
+from twm_core.data.map_crops import MapCrops, RasterOptions, road_digest, road_of
 from twm_core.data.scenario import INTERPOLATED, LEFT, NOT_ENTERED, OBSERVED, PADDING, Scenario
 from twm_core.errors import DataError
 from twm_core.specs import ActionSpec, ObservationSpec
@@ -68,14 +69,16 @@ class ScenarioWindows(Windows):
         scenarios: Where to cut.
         protocol: How to cut.
         split: Name of the split, for messages.
+        raster: Size of the map raster that each window gets; None gives none.
 
     Raises:
-        DataError: No window has an agent to score.
+        DataError: No window has an agent to score, or a raster is asked for where a scenario has no road map.
     """
 
-    def __init__(self, scenarios: Sequence[Scenario], protocol: WindowProtocol, split: str) -> None:
+    def __init__(self, scenarios: Sequence[Scenario], protocol: WindowProtocol, split: str, raster: RasterOptions | None = None) -> None:
         self.scenarios = tuple(scenarios)
         self.protocol = protocol
+        self.maps = None if raster is None else MapCrops(self.scenarios, raster)
         starts: list[NDArray[np.int64]] = []
         scored = dropped = without = too_short = 0
         for number, scenario in enumerate(self.scenarios):
@@ -216,6 +219,11 @@ class ScenarioWindows(Windows):
         }
         if action is not None:
             arrays["action"] = action
+        if self.maps is not None:
+            seen = self.protocol.context
+            crops = [self.maps.window(self.scenarios[int(n)], state[b, :seen], exists[b, :seen]) for b, n in enumerate(numbers)]
+            arrays["map.raster"] = np.stack([raster for raster, _ in crops])
+            arrays["map.pose"] = np.stack([pose for _, pose in crops])
         return {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
 
     @staticmethod
@@ -247,6 +255,7 @@ class ScenarioDataset(Dataset):
         train_agents: Most agents in a training window, which are crops around an agent; those of the protocol by default.
         mirror: Probability with which a training window is mirrored (datasets without actions only).
         scale: Largest enlargement of a training window; see `twm_core.data.augmentation`.
+        raster: Size of the map raster of each window; None where the spec names none.
         notes: Further counts for the reports, by split name: what the reader left out or found, by reason.
     """
 
@@ -261,6 +270,7 @@ class ScenarioDataset(Dataset):
         train_agents: int | None = None,
         mirror: float = 0.0,
         scale: float = 0.0,
+        raster: RasterOptions | None = None,
         notes: Mapping[str, Mapping[str, int]] | None = None,
     ) -> None:
         self.seen = seen
@@ -270,6 +280,7 @@ class ScenarioDataset(Dataset):
         self.train_stride = train_stride
         self.train_agents = train_agents
         self.mirror, self.scale = mirror, scale
+        self.raster = raster
         self.notes = {split: dict(counts) for split, counts in (notes or {}).items()}
 
     def windows(self, split: str) -> Windows:
@@ -283,13 +294,16 @@ class ScenarioDataset(Dataset):
             protocol = replace(self.protocol, stride=stride, min_scored=1, full=False)
             if self.train_agents is not None:
                 protocol = replace(protocol, max_agents=min(self.train_agents, protocol.max_agents), around_agent=True)
-        return _Selected(ScenarioWindows(self.splits[split], protocol, split), self.seen, self.action, self.notes.get(split, {}))
+        windows = ScenarioWindows(self.splits[split], protocol, split, self.raster)
+        return _Selected(windows, self.seen, self.action, self.notes.get(split, {}))
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         # What an action means in a mirror image or at another size, only its dataset could tell.
         if self.action is not None or (self.mirror == 0 and self.scale == 0):
             return batch
-        return augment_traffic(batch, self.seen.get("agents.state"), mirror=self.mirror, scale=self.scale, generator=generator)
+        pose = self.seen.get("map.pose") if self.seen.has("map.pose") else None
+        state = self.seen.get("agents.state")
+        return augment_traffic(batch, state, pose=pose, mirror=self.mirror, scale=self.scale, generator=generator)
 
     def fingerprint(self) -> str:
         options = (self.protocol, self.train_stride, self.train_agents, self.mirror, self.scale)
@@ -300,6 +314,8 @@ class ScenarioDataset(Dataset):
                 digest.update(f"{s.dt}/{s.site_token}".encode())
                 for array in (a for a in (s.state, s.code, s.first, s.length, s.type, s.lane, s.action, s.eligible) if a is not None):
                     digest.update(np.ascontiguousarray(array).tobytes())
+                if self.raster is not None:
+                    digest.update(f"{self.raster}/{road_digest(road_of(s))}".encode())
         return digest.hexdigest()
 
 

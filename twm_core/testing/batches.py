@@ -100,29 +100,37 @@ class Fed:
 
 
 def observation_specs() -> dict[str, ObservationSpec]:
-    """What datasets may give, by name: traffic with every feature, with motion only, and sensors without agents."""
+    """What datasets may give, by name: traffic with every feature, with motion only, and sensors without agents.
+
+    Sensors are one image and one vector; two images, a vector, a label, reward and ends; or the same without images.
+    """
 
     def traffic(features: tuple[str, ...], lanes: int, sites: int) -> ObservationSpec:
         return traffic_observations(features=features, dt=0.2, context=3, horizon=2, protocol="synthetic", lanes=lanes, sites=sites)
 
-    sensors = ObservationSpec(
-        keys=(
-            KeySpec(key="image.front", axes="B T C H W", dtype="uint8", shape=(3, 64, 64)),
-            KeySpec(key="vector.own", axes="B T D", shape=(6,), features=tuple(Feature(name=f"own_{i}") for i in range(6))),
-            KeySpec(key="dt", axes="B"),
-            KeySpec(key="is_first", axes="B T", dtype="bool"),
-            KeySpec(key="scenario", axes="B", dtype="int64", role="target"),
-        ),
-        dt=0.2,
-        context=3,
-        horizon=2,
-        protocol="synthetic",
-    )
+    def image(name: str, *shape: int) -> KeySpec:
+        return KeySpec(key=f"image.{name}", axes="B T C H W", dtype="uint8", shape=shape)
+
+    def sensors(*keys: KeySpec) -> ObservationSpec:
+        common = (KeySpec(key="dt", axes="B"), KeySpec(key="is_first", axes="B T", dtype="bool"))
+        scenario = KeySpec(key="scenario", axes="B", dtype="int64", role="target")
+        return ObservationSpec(keys=(*keys, *common, scenario), dt=0.2, context=3, horizon=2, protocol="synthetic")
+
+    own = KeySpec(key="vector.own", axes="B T D", shape=(6,), features=tuple(Feature(name=f"own_{i}") for i in range(6)))
+    kind = KeySpec(key="vector.kind", axes="B T", dtype="int64", classes=5)
+    returns = (KeySpec(key="reward", axes="B T"), *(KeySpec(key=k, axes="B T", dtype="bool") for k in ("is_last", "is_terminal")))
     return {
         "traffic with every feature": traffic(tuple(TRAFFIC_FEATURES), 6, 4),
         "traffic with motion only": traffic(MOTION, 0, 0),
-        "sensors without agents": sensors,
+        "sensors without agents": sensors(image("front", 3, 64, 64), own),
+        "sensors and rewards": sensors(image("front", 3, 32, 32), image("rear", 1, 32, 32), own, kind, *returns),
+        "vectors and rewards": sensors(own, kind, *returns),
     }
+
+
+def mapped_traffic() -> ObservationSpec:
+    """Traffic with a map raster, which some encoders and losses read."""
+    return traffic_observations(features=MOTION, dt=0.2, context=3, horizon=2, protocol="synthetic", raster_size=32)
 
 
 def action_specs() -> dict[str, ActionSpec | None]:
@@ -196,18 +204,32 @@ def _fill(key: KeySpec, shape: list[int], exists: Tensor, dt: float, generator: 
         return _motion(key, shape, dt, generator) * exists.unsqueeze(-1)
     if key.key == "agents.scored":
         return exists.all(dim=1)
+    if key.key == "map.pose":
+        return _poses(key, shape, generator)
     if key.key == "dt":
         return torch.full(shape, dt)
     if key.key == "is_first":
         first = torch.zeros(shape, dtype=torch.bool)
         first[:, 0] = True
         return first
+    if key.key in ("is_last", "is_terminal"):
+        ends = torch.zeros(shape, dtype=torch.bool)
+        ends[: None if key.key == "is_last" else 1, -1] = True  # the others are merely cut
+        return ends
     if key.dtype == "float32":
         return torch.randn(shape, generator=generator)
     if key.dtype == "bool":
         return torch.rand(shape, generator=generator) < 0.5
     value = torch.randint(0, key.classes or (256 if key.dtype == "uint8" else 2), shape, generator=generator)
     return value.to(torch.uint8) if key.dtype == "uint8" else value
+
+
+def _poses(key: KeySpec, shape: list[int], generator: torch.Generator) -> Tensor:
+    """Rasters about the middle of the traffic that `_motion` makes, in any direction, wide enough for most of it."""
+    pose = 5 * torch.randn(shape, generator=generator)
+    pose[:, key.index("heading")] = 2 * math.pi * torch.rand(shape[0], generator=generator) - math.pi
+    pose[:, key.index("metres_per_pixel")] = 2.0
+    return pose
 
 
 def _motion(key: KeySpec, shape: list[int], dt: float, generator: torch.Generator) -> Tensor:

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twm_core import Feature, UsageError
-from twm_core.data.schema import EXISTENCE_CODES, MOTION, TRAFFIC_FEATURES, TrafficConfig, agent_actions, traffic_observations
+from twm_core.data.schema import (
+    EXISTENCE_CODES,
+    MOTION,
+    RASTER_CHANNELS,
+    TRAFFIC_FEATURES,
+    TrafficConfig,
+    agent_actions,
+    traffic_observations,
+)
 
 
 def test_every_feature_stands_under_its_own_name() -> None:
@@ -32,10 +40,17 @@ def test_the_keys_that_may_know_the_future_are_targets() -> None:
     assert seen.get("agents.state").shape == (len(MOTION),)
 
 
-def test_lanes_and_sites_are_left_out_where_there_are_none() -> None:
+def test_lanes_sites_and_maps_are_left_out_where_there_are_none() -> None:
     seen = traffic_observations(features=MOTION, dt=0.1, context=3, horizon=2, protocol="p")
-    assert not seen.has("agents.lane")
-    assert not seen.has("site")
+    assert not any(seen.has(k) for k in ("agents.lane", "site", "map.raster", "map.pose"))
+
+
+def test_a_map_raster_comes_with_its_pose() -> None:
+    seen = traffic_observations(features=MOTION, dt=0.1, context=3, horizon=2, protocol="p", raster_size=16)
+    raster, pose = seen.get("map.raster"), seen.get("map.pose")
+    assert (raster.axes, raster.shape, raster.dtype) == ("B C H W", (len(RASTER_CHANNELS), 16, 16), "uint8")
+    assert [pose.index(n) for n in ("x", "y", "heading", "metres_per_pixel")] == [0, 1, 2, 3]
+    assert (raster.role, pose.role) == ("input", "input")
 
 
 def test_features_keep_the_order_of_the_dataset() -> None:

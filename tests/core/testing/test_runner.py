@@ -34,7 +34,7 @@ from twm_core.nn.interfaces import Loss
 class EvenConfig(LossConfig):
     factor: float = Field(1.0, description="Factor.")
 
-    def accepts(self, output, latent):
+    def accepts(self, output, latent, seen):
         return None
 
 
@@ -59,7 +59,7 @@ def test_every_check_of_the_battery_has_a_result_and_counts_its_situations() -> 
     results = run_checks([LOSS], say=lines.append)
     assert [r.check for r in results] == [c.name for c in checks.CHECKS["loss"]]
     assert {r.status for r in results} == {"passed"}
-    assert {r.subjects for r in results} == {1, 5}
+    assert {r.subjects for r in results} == {1, 7}
     assert lines == [f"{len(results)} checks of 1 components: {len(results)} passed"]
 
 

@@ -62,6 +62,10 @@ FAULTS: dict[str, dict[str, str]] = {
         "has a clock outside of its state": "steps_match_the_sequence",
         "corrects absent agents": "absent_agents_keep_their_prior",
         "moves agents not seen yet": "unseen_agents_stay_initial",
+        "minds a mask that withholds nothing": "nothing_withheld_is_no_mask",
+        "sees what is withheld": "withheld_tokens_are_not_seen",
+        "stands still while withheld": "withheld_steps_keep_their_prior",
+        "is begun by what is withheld": "withheld_steps_keep_their_prior",
         "imagines otherwise": "imagining_is_the_prior",
         "gives equal samples": "samples_differ",
         "keeps its own seed": "samples_differ",
@@ -117,6 +121,8 @@ FAULTS: dict[str, dict[str, str]] = {
         "counts wrongly": "counts_are_reported",
         "tests on what it trains on": "splits_share_nothing",
         "centres on the whole window": "future_leaves_inputs_alone",
+        "begins without saying so": "episodes_are_marked",
+        "gives the number of a category": "categorical_actions_are_one_hot",
     },
 }
 CONFIGS = {

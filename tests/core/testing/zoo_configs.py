@@ -15,6 +15,8 @@ from twm_core import (
     DynamicsConfig,
     EmbeddingSpec,
     EncoderConfig,
+    Feature,
+    KeySpec,
     LatentSpec,
     LossConfig,
     Mismatch,
@@ -99,7 +101,7 @@ class ZooDecoder(DecoderConfig):
 class ZooLoss(LossConfig):
     fault: str = Field("", description="What is wrong.")
 
-    def accepts(self, output: OutputSpec, latent: LatentSpec) -> Mismatch | None:
+    def accepts(self, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> Mismatch | None:
         if not output.has("agents.state"):
             return Mismatch(needs="states of agents", got=output)
         return None
@@ -113,4 +115,20 @@ class ZooDataset(DatasetConfig):
 
     def observations(self) -> tuple[ObservationSpec, ActionSpec | None]:
         seen = traffic_observations(features=MOTION, dt=0.5, context=3, horizon=4, protocol="zoo", lanes=5)
-        return seen, agent_actions(("push", "m/s^2"))
+        return seen, agent_actions(("push", "m/s^2"), Feature(name="intent", kind="categorical", size=3))
+
+
+class ZooEpisodes(DatasetConfig):
+    fault: str = Field("", description="What is wrong.")
+
+    def observations(self) -> tuple[ObservationSpec, ActionSpec | None]:
+        marks = (
+            ("is_first", "is_terminal") if self.fault == "has terminal steps but no last ones" else ("is_first", "is_last", "is_terminal")
+        )
+        keys = (
+            KeySpec(key="vector.state", axes="B T D", shape=(3,)),
+            KeySpec(key="reward", axes="B T"),
+            *(KeySpec(key=k, axes="B T", dtype="bool") for k in marks),
+        )
+        seen = ObservationSpec(keys=keys, dt=0.1, context=2, horizon=4)
+        return seen, ActionSpec(layout="scene", features=(Feature(name="force"), Feature(name="move", kind="categorical", size=3)))

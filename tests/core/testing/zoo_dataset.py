@@ -37,7 +37,7 @@ def scenario(seed: int, tracks: int = 4, steps: int = 16) -> Scenario:
         track=tuple(str(i) for i in range(tracks)),
         type=random.integers(0, 8, size=tracks).astype(np.int64),
         lane=random.integers(0, 5, size=rows).astype(np.int64),
-        action=random.normal(size=(rows, 1)).astype(np.float32),
+        action=np.concatenate([random.normal(size=(rows, 1)), np.eye(3)[random.integers(0, 3, rows)]], axis=1).astype(np.float32),
     )
 
 
@@ -68,6 +68,10 @@ class ZooWindows(Windows):
         elif self.fault == "centres on the whole window":
             mean = state.sum(dim=1, keepdim=True) / here.sum(dim=1, keepdim=True).clamp_min(1)
             batch["agents.state"] = torch.where(here, state - mean, 0)
+        elif self.fault == "begins without saying so":
+            batch["is_first"][:, 0] = False
+        elif self.fault == "gives the number of a category":
+            batch["action"][..., 1:] = batch["action"][..., 1:] * 2
         return batch
 
     def report(self) -> dict[str, int]:

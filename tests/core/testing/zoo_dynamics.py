@@ -94,6 +94,8 @@ class ZooDynamicsModel(Dynamics):
         exists: Tensor | None,
         *,
         state: ZooState | None = None,
+        first_action: Tensor | None = None,
+        withheld: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Trace:
         assert embedding.agents is not None
@@ -101,6 +103,10 @@ class ZooDynamicsModel(Dynamics):
         tokens = embedding.agents
         if embedding.scene is not None:
             tokens = torch.cat([tokens, embedding.scene.unsqueeze(2).expand(-1, -1, tokens.shape[2], -1)], dim=-1)
+        hidden = torch.zeros_like(exists)
+        if withheld is not None and self.fault != "sees what is withheld":
+            hidden = (withheld if withheld.dim() == 3 else withheld.unsqueeze(-1)).expand_as(exists)
+            tokens = torch.where(hidden.unsqueeze(-1), 0, tokens)
         if self.fault == "averages tokens of absent agents":
             tokens = torch.where(exists.unsqueeze(-1), tokens, 0) + 0.1 * tokens.nan_to_num().clamp(-9, 9).mean(dim=2, keepdim=True)
         elif self.fault != "masks its results only":
@@ -125,6 +131,8 @@ class ZooDynamicsModel(Dynamics):
                 shift = torch.where(exists[:, t, :, None], tokens[:, t].mean(dim=-1, keepdim=True), 0)
                 prior = prior._replace(mean=prior.mean + shift, stoch=prior.stoch + shift)
             raw = self.posterior(torch.cat([prior.deter, tokens[:, t]], dim=-1))
+            if self.fault == "minds a mask that withholds nothing" and withheld is not None:
+                raw = raw * 0.5
             if self.fault == "has a clock outside of its state":
                 raw = raw * (1 + t)
             corrected = ZooState(prior.deter, *self._draw(raw, noise), prior.seen, prior.present)
@@ -132,11 +140,15 @@ class ZooDynamicsModel(Dynamics):
                 corrected = corrected._replace(
                     deter=corrected.deter + torch.where(exists[:, t, :, None], actions[:, t], 0).mean(-1, keepdim=True)
                 )
-            here, before = exists[:, t], carry.seen > 0
+            here, before = exists[:, t] & ~hidden[:, t], carry.seen > 0
+            if self.fault == "is begun by what is withheld":
+                before = before | exists[:, t]
             by = here | before if self.fault == "corrects absent agents" else here
             kept = prior if self.fault == "moves agents not seen yet" else where_state(before, prior, initial)
+            if self.fault == "stands still while withheld":
+                kept = where_state(hidden[:, t] & before, carry, kept)
             carry = where_state(by, corrected, kept)
-            carry = carry._replace(seen=(before | here).float(), present=here.float())
+            carry = carry._replace(seen=(before | here).float(), present=exists[:, t].float())
             shown = carry
             if self.fault == "sees the next step":
                 later = torch.where(exists[:, t, :, None], tokens[:, min(t + 1, steps - 1)].mean(dim=-1, keepdim=True), 0)

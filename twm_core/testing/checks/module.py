@@ -91,8 +91,13 @@ def absent_agents_leave_gradients_alone(subject: ModuleSubject) -> None:
 
 
 def agents_have_no_order(subject: ModuleSubject) -> None:
-    """Permuting the agents permutes what is said of each of them and leaves the rest as it is."""
+    """Permuting the agents permutes what is said of each of them and leaves the rest as it is.
+
+    A decoder whose slots have an order says so by a config field `queries` with the value `slots`, and is left alone.
+    """
     _with_agents(subject)
+    if getattr(subject.config, "queries", "") == "slots":
+        raise NotApplicable("slots have an order")
     given = getattr(subject.given, "latent", None)
     if given is not None and given.layout == "scene" and not hasattr(subject.given, "embedding"):
         raise NotApplicable("a pooled latent is decoded into slots")

@@ -1,4 +1,4 @@
-"""Decoders: fed with scene features, agent features or both, anchored at the situation one step before."""
+"""Decoders: fed with scene features, agent features or both, anchored at the situation one step before, for traffic and for sensors."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ LATENTS = {
     "agent features": LatentSpec(layout="agents", width=10),
     "scene and agent features": LatentSpec(layout="both", width=10, scene_width=12),
 }
+SENSED = {
+    "deterministic and stochastic scene features": LatentSpec(
+        layout="scene", width=28, family="categorical", deter=16, groups=3, classes=4
+    ),
+}
+"""More latents for decoders of sensors, some of which read the deterministic part by itself."""
 SAMPLES = 2
 
 
@@ -36,7 +42,7 @@ class DecoderSubject(ModuleSubject):
     @staticmethod
     def situations() -> Iterator[Situation]:
         for kind, seen in observation_specs().items():
-            for name, latent in LATENTS.items():
+            for name, latent in (LATENTS if seen.has(EXISTS) else {**LATENTS, **SENSED}).items():
                 if latent.agents is None or seen.has(EXISTS):
                     yield Situation(f"{name}, {kind}", partial(_ask, latent, seen))
 

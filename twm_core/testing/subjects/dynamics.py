@@ -99,10 +99,14 @@ class DynamicsSubject(ModuleSubject):
             axes[IMAGINED] = axes["action"]
         return Fed(values, axes, held={IMAGINED: FROM})
 
-    def observe(self, module: Dynamics, fed: Fed, *, state: State | None = None, seed: int | None = 7) -> Trace:
+    def observe(
+        self, module: Dynamics, fed: Fed, *, state: State | None = None, withheld: Tensor | None = None, seed: int | None = 7
+    ) -> Trace:
         """Run `observe` on an input."""
         given = told(fed)
-        return module.observe(given.embedding, given.actions, given.is_first, given.exists, state=state, generator=generator(seed))
+        return module.observe(
+            given.embedding, given.actions, given.is_first, given.exists, state=state, withheld=withheld, generator=generator(seed)
+        )
 
     def belief(self, module: Dynamics, state: State, name: str, lead: str, exists: Tensor | None, *, quiet: bool = False) -> Readings:
         """What can be read from a state with leading axes `lead`: features, and the tensors of its distribution.

@@ -1,4 +1,4 @@
-"""Encoders: fed with batches of traffic (all features, motion only) and of sensors without agents."""
+"""Encoders: fed with batches of traffic (all features, motion only) and of sensors without agents (images, vectors, labels)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from twm_core.specs import EncoderGiven, ObservationSpec
-from twm_core.testing.batches import AGENTS, BATCH, STEPS, Fed, observation_specs, synthetic
+from twm_core.testing.batches import AGENTS, BATCH, STEPS, Fed, mapped_traffic, observation_specs, synthetic
 from twm_core.testing.readings import Reading, Readings
 from twm_core.testing.subjects.base import ModuleSubject, Situation
 
@@ -25,7 +25,7 @@ class EncoderSubject(ModuleSubject):
 
     @staticmethod
     def situations() -> Iterator[Situation]:
-        for title, seen in observation_specs().items():
+        for title, seen in (*observation_specs().items(), ("traffic with a map", mapped_traffic())):
             yield Situation(title, partial(_ask, seen))
 
     @cached_property

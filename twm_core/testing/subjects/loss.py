@@ -1,5 +1,6 @@
-"""Losses: fed with a batch of traffic and with outputs made of core's own distributions around the truth.
+"""Losses: fed with a batch (traffic or sensors) and with outputs around the truth, made of core's own distributions.
 
+Distributions with several modes belong to plugins; for them there is a stand-in.
 The tensors of those outputs are leaves under names such as `prediction agents.state`, so that gradients can be read and slots permuted,
 padded or spoiled. Their mean is the truth plus `deviation` times noise; posterior and prior differ by as much.
 """
@@ -15,11 +16,13 @@ import torch
 from torch import Tensor
 
 from twm_core.data.schema import MOTION
-from twm_core.nn.distributions import Bernoulli, Categorical, Distribution, Normal
+from twm_core.nn.distributions import MSE, Bernoulli, Categorical, Classes, Distribution, Normal
 from twm_core.nn.interfaces import Belief, Features, Outputs, Rollout
+from twm_core.nn.targets import CONTINUE, DERIVED, target
 from twm_core.specs import LatentSpec, LossGiven, ObservationSpec, OutputKey, OutputSpec
-from twm_core.testing.batches import EXISTS, Fed, observation_specs, synthetic
+from twm_core.testing.batches import EXISTS, Fed, mapped_traffic, observation_specs, synthetic
 from twm_core.testing.readings import Reading, Readings
+from twm_core.testing.stand_ins import Modes
 from twm_core.testing.subjects.base import Situation, Subject
 
 SAMPLES = 2
@@ -33,14 +36,47 @@ LATENTS = {
     "categorical scene latents": LatentSpec(layout="scene", width=22, family="categorical", deter=10, groups=3, classes=4),
 }
 TRAFFIC = OutputSpec(keys=(OutputKey(key=STATE, distribution="normal", features=MOTION), OutputKey(key=EXISTS, distribution="bernoulli")))
+MODES = OutputSpec(keys=(OutputKey(key=STATE, distribution="motion-mixture", features=MOTION),))
 SENSORS = OutputSpec(keys=(OutputKey(key="vector.own", distribution="normal"),))
+REWARDS = OutputSpec(
+    keys=(
+        OutputKey(key="image.front", distribution="mse"),
+        OutputKey(key="vector.own", distribution="mse"),
+        OutputKey(key="vector.kind", distribution="classes"),
+        OutputKey(key="reward", distribution="mse"),
+        OutputKey(key=CONTINUE, distribution="bernoulli"),
+    )
+)
 
 
 def _ask(output: OutputSpec, latent: LatentSpec, seen: ObservationSpec, config: Any) -> LossGiven:
-    refused = config.accepts(output, latent)
+    refused = config.accepts(output, latent, seen)
     if refused is not None:
         raise refused
     return LossGiven(output=output, latent=latent, seen=seen)
+
+
+def _modes(first: Tensor, *, right: bool) -> Tensor:
+    """Three courses `[...,3,F+1]` (see `stand_ins.Modes`): one around the truth, two beside it; the weights name it, or another one."""
+    modes = torch.stack([first, first + 3, first - 5], dim=-2)
+    logits = torch.tensor([4.0, 0.0, 0.0] if right else [0.0, 4.0, 0.0]).expand(modes.shape[:-1])
+    return torch.cat([modes, logits.unsqueeze(-1)], dim=-1)
+
+
+def road_under(seen: ObservationSpec, batch: Fed) -> Tensor:
+    """A `map.raster` whose pixels are drivable, and on a boundary and a centre line, where some agent passes close to their middle."""
+    state, pose = seen.get(STATE), seen.get("map.pose")
+    raster, exists = batch.values["map.raster"], batch.values[EXISTS]
+    x, y = (batch.values[STATE][..., state.index(n)].flatten(1) for n in ("x", "y"))
+    at = {f.name: batch.values["map.pose"][:, pose.index(f.name), None] for f in pose.features}
+    along = (torch.arange(raster.shape[3]) + 0.5 - raster.shape[3] / 2) * at["metres_per_pixel"]
+    up = (raster.shape[2] / 2 - torch.arange(raster.shape[2]) - 0.5) * at["metres_per_pixel"]
+    dx, dy = x - at["x"], y - at["y"]
+    u = dx * at["heading"].cos() + dy * at["heading"].sin()
+    v = dy * at["heading"].cos() - dx * at["heading"].sin()
+    apart = (u[:, None, None] - along[:, None, :, None]).square() + (v[:, None, None] - up[:, :, None, None]).square()  # B H W N
+    near = (apart < at["metres_per_pixel"][:, None, None].square()) & exists.flatten(1)[:, None, None]
+    return (255 * near.any(dim=-1)).to(torch.uint8)[:, None].expand_as(raster).contiguous()
 
 
 class _State(NamedTuple):
@@ -71,7 +107,13 @@ class LossSubject(Subject):
         seen = observation_specs()
         for title, latent in LATENTS.items():
             yield Situation(f"states and existence, {title}", partial(_ask, TRAFFIC, latent, seen["traffic with every feature"]))
+        agents = LATENTS["deterministic agent latents"]
+        yield Situation("states with several modes", partial(_ask, MODES, agents, seen["traffic with motion only"]))
+        yield Situation("states on a map", partial(_ask, TRAFFIC, agents, mapped_traffic()))
         yield Situation("a vector", partial(_ask, SENSORS, LatentSpec(layout="scene", width=10), seen["sensors without agents"]))
+        for title, latent in LATENTS.items():
+            if latent.layout == "scene":
+                yield Situation(f"sensors and rewards, {title}", partial(_ask, REWARDS, latent, seen["sensors and rewards"]))
 
     @property
     def start(self) -> int:
@@ -83,25 +125,40 @@ class LossSubject(Subject):
         """The decoded branches that the loss says it reads."""
         return frozenset(self.config.branches())  # pyrefly: ignore[missing-attribute]
 
+    def build(self, seed: int = 0) -> Any:
+        """As for every subject; losses that keep statistics have seen one batch."""
+        module = super().build(seed)
+        if hasattr(module, "collect_statistics"):
+            module.collect_statistics(dict(self.feed(deviation=0.0).batch.values))
+        return module
+
     def feed(self, *, deviation: float = 0.5, pattern: Any = "ragged") -> LossFed:
         """A batch and outputs that are off by `deviation`."""
         batch = synthetic(self.given.seen, pattern=pattern)
+        if "map.raster" in batch.values:
+            batch = batch.put(map__raster=road_under(self.given.seen, batch))
         source = torch.Generator().manual_seed(3)
         values: dict[str, Tensor] = {}
         axes: dict[str, str] = {}
         for branch in BRANCHES:
             for output in self.given.output.keys:
-                key = self.given.seen.get(output.key)
-                truth = batch.values[output.key]
+                key = self.given.seen.get(DERIVED.get(output.key, output.key))
+                truth = target(batch.values, output.key)
+                truth = truth.float() if truth.dtype == torch.uint8 else truth
                 if output.features:
                     truth = truth[..., [key.index(n) for n in output.features]]
                 letters = key.axes.replace(" ", "")
                 if branch == "rollout":
                     truth, letters = truth[:, None, self.start :].repeat_interleave(SAMPLES, dim=1), letters.replace("T", "SH")
+                if output.distribution == "classes":
+                    truth, letters = torch.nn.functional.one_hot(truth, key.classes or 2), letters + "C"
                 noise = torch.randn(truth.shape, generator=source)
                 logit = 8.0 * truth.float() - 4.0
                 wrong = torch.where(noise > 0, -logit, logit) if deviation else logit
-                values[f"{branch} {output.key}"] = wrong if output.distribution == "bernoulli" else truth + deviation * noise
+                off = output.distribution in ("bernoulli", "classes")
+                values[f"{branch} {output.key}"] = wrong if off else truth + deviation * noise
+                if output.distribution == "motion-mixture":
+                    values[f"{branch} {output.key}"] = _modes(truth + deviation * noise, right=not deviation)
                 axes[f"{branch} {output.key}"] = letters
         latent = self.given.latent
         lead = list(batch.values["is_first"].shape)
@@ -112,12 +169,17 @@ class LossSubject(Subject):
         values["posterior"] = torch.randn(shape, generator=source)
         values["prior"] = values["posterior"] + 4 * deviation * torch.randn(shape, generator=source)
         axes["posterior"] = axes["prior"] = letters
+        future = values["posterior"][:, None, self.start :].repeat_interleave(SAMPLES, dim=1)
+        values["imagined"] = future + 4 * deviation * torch.randn(future.shape, generator=source)
+        axes["imagined"] = letters.replace("T", "SH")
         return LossFed(batch, Fed(values, axes))
 
     def belief(self, value: Tensor) -> Belief:
         """A latent as losses see it."""
         latent = self.given.latent
-        wide = torch.zeros((*value.shape[: 3 if latent.layout == "agents" else 2], latent.width))
+        wide = value
+        if latent.family != "none":
+            wide = torch.zeros((*value.shape[: value.dim() - (2 if latent.family == "categorical" else 1)], latent.width))
         features = Features(None, wide) if latent.layout == "agents" else Features(wide, None)
         distribution: Distribution | None = None
         if latent.family == "categorical":
@@ -126,16 +188,26 @@ class LossSubject(Subject):
             distribution = Normal(value, torch.full_like(value, 0.7))
         return Belief(_State(wide), features, distribution)
 
+    def distribution(self, output: OutputKey, value: Tensor) -> Distribution:
+        """The distribution of a decoded key that is made of the leaf `value`."""
+        if output.distribution == "bernoulli":
+            return Bernoulli(value)
+        if output.distribution == "classes":
+            return Classes(value)
+        if output.distribution == "motion-mixture":
+            return Modes(value)
+        if output.distribution == "mse":
+            return MSE(value, event=len(self.given.seen.get(output.key).shape))
+        return Normal(value, torch.full_like(value, 0.5))
+
     def outputs(self, fed: LossFed, *, only: frozenset[str] = frozenset(BRANCHES)) -> Outputs:
         """The outputs made of the leaves, without the branches that are not in `only`."""
         leaves = fed.leaves.values
         decoded: dict[str, dict[str, Distribution]] = {b: {} for b in BRANCHES}
         for branch in only:
             for output in self.given.output.keys:
-                value = leaves[f"{branch} {output.key}"]
-                made = Bernoulli(value) if output.distribution == "bernoulli" else Normal(value, torch.full_like(value, 0.5))
-                decoded[branch][output.key] = made
-        rollout = Rollout(self.start, decoded["rollout"]) if "rollout" in only else None
+                decoded[branch][output.key] = self.distribution(output, leaves[f"{branch} {output.key}"])
+        rollout = Rollout(self.start, decoded["rollout"], self.belief(leaves["imagined"])) if "rollout" in only else None
         return Outputs(
             self.belief(leaves["posterior"]), self.belief(leaves["prior"]), decoded["reconstruction"], decoded["prediction"], rollout
         )
