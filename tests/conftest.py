@@ -16,4 +16,4 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.enviro
 
 # The modules whose functions carry jaxtyping shapes: in tests every call is checked against them.
 # (Not those with methods that return `Self`, which beartype understands on decorated classes only; their tests wrap the functions.)
-install_import_hook(["twm_multiagent.attention", "twm_multiagent.features"], "beartype.beartype")
+install_import_hook(["twm_multiagent.attention", "twm_multiagent.features", "twm_roadmap.crops"], "beartype.beartype")

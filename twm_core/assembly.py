@@ -16,13 +16,14 @@ from pydantic import ValidationError
 
 from twm_core.config import ComponentConfig
 from twm_core.errors import AssemblyError, Mismatch, UsageError
+from twm_core.fusion import FusionConfig
 from twm_core.kinds import KINDS
 from twm_core.kinds.dataset import DatasetConfig
 from twm_core.kinds.decoder import DecoderConfig
 from twm_core.kinds.dynamics import DynamicsConfig
 from twm_core.kinds.encoder import EncoderConfig
 from twm_core.kinds.loss import LossConfig
-from twm_core.recipe import DEFAULT, TRAINING, Part, Recipe, to_layer
+from twm_core.recipe import DEFAULT, FUSION, TRAINING, Part, Recipe, to_layer, yields
 from twm_core.registry import Registered, Registry
 from twm_core.specs import ActionSpec, EmbeddingSpec, LatentSpec, ObservationSpec, OutputSpec
 from twm_core.suggest import did_you_mean
@@ -52,10 +53,11 @@ class Plan:
     Attributes:
         parts: The planned components by kind, in the order of the recipe.
         training: Validated training options.
+        fusion: How the encoders' tokens are joined.
         seen: What the dataset gives.
         action: The dataset's actions, None where it has none.
         embeddings: What each encoder gives, in order.
-        embedding: What they give together (tokens concatenated).
+        embedding: What they give together.
         latent: What the dynamics carry.
         outputs: What each decoder returns, in order.
         output: What they return together.
@@ -64,6 +66,7 @@ class Plan:
 
     parts: dict[str, tuple[Planned, ...]]
     training: TrainingConfig
+    fusion: FusionConfig
     seen: ObservationSpec
     action: ActionSpec | None
     embeddings: tuple[EmbeddingSpec, ...]
@@ -80,12 +83,14 @@ class Plan:
     def resolved(self) -> dict[str, Any]:
         """The recipe with every option spelled out, as nested values for TOML."""
         slots = {k: [(p.name, p.config.model_dump(mode="json")) for p in v] for k, v in self.parts.items()}
-        return to_layer(slots, self.training.model_dump(mode="json"))
+        return to_layer(slots, {FUSION: self.fusion.model_dump(mode="json"), TRAINING: self.training.model_dump(mode="json")})
 
     def describe(self) -> str:
         """The flow of specs, one line a stage, for people."""
         lines = [f"dataset   {self.one('dataset').whose} -> {self.seen.describe()}"]
         lines += [f"encoder   {p.whose} -> {e}" for p, e in zip(self.parts["encoder"], self.embeddings, strict=True)]
+        if len(self.embeddings) > 1:
+            lines.append(f"fusion    {self.fusion.mode} -> {self.embedding}")
         lines.append(f"dynamics  {self.one('dynamics').whose} -> {self.latent}")
         lines += [f"decoder   {p.whose} -> {o}" for p, o in zip(self.parts["decoder"], self.outputs, strict=True)]
         lines += [f"loss      {p.whose}, weight {cast(LossConfig, p.config).weight:g}" for p in self.parts["loss"]]
@@ -121,7 +126,8 @@ def assemble(recipe: Recipe, registry: Registry) -> Plan:
         UnknownComponentError: A component is not installed.
         AssemblyError: Two components do not fit; names both and a remedy.
     """
-    training: TrainingConfig = validate_config(TrainingConfig, recipe.training, f"{TRAINING}.", recipe, "the table training")
+    training: TrainingConfig = validate_config(TrainingConfig, recipe.tables[TRAINING], f"{TRAINING}.", recipe, "the table training")
+    fusion: FusionConfig = validate_config(FusionConfig, recipe.tables[FUSION], f"{FUSION}.", recipe, "the table fusion")
     parts: dict[str, tuple[Planned, ...]] = {}
     for slot, chosen in recipe.slots.items():
         parts[slot] = tuple(_plan_part(slot, part, recipe, registry) for part in chosen)
@@ -133,7 +139,12 @@ def assemble(recipe: Recipe, registry: Registry) -> Plan:
     embeddings = []
     for p in parts["encoder"]:
         embeddings.append(_fit(p, [dataset], registry, lambda c: cast(EncoderConfig, c).embedding(seen)))
-    embedding = combine_embeddings(embeddings)
+    _refuse_unseen_images(dataset, parts["encoder"], seen, registry)
+    try:
+        embedding = fusion.embedding(embeddings)
+    except Mismatch as mismatch:
+        whose = ", ".join(p.whose for p in parts["encoder"])
+        raise AssemblyError(f"fusion does not fit: it needs {mismatch.needs}; {whose} gives {mismatch.got}", mismatch.remedy) from mismatch
 
     latent = _fit(dynamics, [dataset, *parts["encoder"]], registry, lambda c: cast(DynamicsConfig, c).latent(embedding, action))
 
@@ -143,26 +154,45 @@ def assemble(recipe: Recipe, registry: Registry) -> Plan:
     output = combine_outputs(parts["decoder"], outputs)
 
     losses = []
-    optional = recipe.origin("loss.components") == DEFAULT
+    optional = yields(recipe.origin("loss.components"))
     for p in parts["loss"]:
-        refused = cast(LossConfig, p.config).accepts(output, latent)
+        refused = cast(LossConfig, p.config).accepts(output, latent, seen)
         if refused is None:
             losses.append(p)
         elif optional:
             notes.append(f"loss {p.name} left out: it {refused.message}")
         else:
-            _refuse(p, [dynamics, *parts["decoder"]], refused, registry, lambda c: _accepted(cast(LossConfig, c), output, latent))
+            _refuse(
+                p, [dataset, dynamics, *parts["decoder"]], refused, registry, lambda c: _accepted(cast(LossConfig, c), output, latent, seen)
+            )
     if not losses:
         raise AssemblyError("no loss fits the recipe", "choose one with --loss")
     parts["loss"] = tuple(losses)
-    return Plan(parts, training, seen, action, tuple(embeddings), embedding, latent, tuple(outputs), output, tuple(notes))
+    return Plan(parts, training, fusion, seen, action, tuple(embeddings), embedding, latent, tuple(outputs), output, tuple(notes))
 
 
-def combine_embeddings(embeddings: Iterable[EmbeddingSpec]) -> EmbeddingSpec:
-    """Tokens of several encoders, concatenated on their width."""
-    scene = [e.scene for e in embeddings if e.scene is not None]
-    agents = [e.agents for e in embeddings if e.agents is not None]
-    return EmbeddingSpec(scene=sum(scene) if scene else None, agents=sum(agents) if agents else None)
+def _refuse_unseen_images(dataset: Planned, encoders: Iterable[Planned], seen: ObservationSpec, registry: Registry) -> None:
+    """An image that the dataset makes and nobody looks at is a mistake in the recipe, and an expensive one."""
+    images = {k.key for k in seen.keys if k.role == "input" and k.key.startswith("image.")}
+    encoders = list(encoders)
+    if any(type(cast(EncoderConfig, p.config)).taken is EncoderConfig.taken for p in encoders):
+        return  # one of them does not say what it reads
+    looked = frozenset[str]().union(*(cast(EncoderConfig, p.config).taken(seen) for p in encoders))
+    if not images - looked:
+        return
+    able = []
+    for other in registry.components("encoder"):
+        try:
+            if images <= cast(EncoderConfig, other.load_config()()).taken(seen):
+                able.append(other.component.name)
+        except Exception:  # noqa: BLE001, S112 - a candidate that fails in any way is simply not offered
+            continue
+    raise AssemblyError(
+        f"no encoder takes {', '.join(sorted(images - looked))} of {dataset.whose}: {', '.join(p.whose for p in encoders)}",
+        f"add --encoder {able[0]}, widen its keys, or leave the images out of the dataset"
+        if able
+        else "leave the images out of the dataset",
+    )
 
 
 def combine_outputs(decoders: Iterable[Planned], outputs: Iterable[OutputSpec]) -> OutputSpec:
@@ -189,8 +219,8 @@ def _plan_part(slot: str, part: Part, recipe: Recipe, registry: Registry) -> Pla
     return Planned(part.component, registered, config)
 
 
-def _accepted(config: LossConfig, output: OutputSpec, latent: LatentSpec) -> None:
-    refused = config.accepts(output, latent)
+def _accepted(config: LossConfig, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> None:
+    refused = config.accepts(output, latent, seen)
     if refused is not None:
         raise refused
 

@@ -1,7 +1,8 @@
 """Evaluation: a checkpoint's futures on a split of its dataset, beside baselines that need no learning.
 
 Everything is deterministic: windows in order, futures from a generator seeded by the caller. The model sees the observed steps only
-(`WorldModel.forecast` cuts the batch), and the same agents and steps are scored for the model and for every baseline.
+(`WorldModel.forecast` cuts the batch), and the same agents and steps are scored for the model and for every baseline. Whatever else is
+decoded beside agents (images, vectors, rewards, ends) is scored by `twm_core.forecast_errors`.
 """
 
 from __future__ import annotations
@@ -21,15 +22,21 @@ from twm_core.data.dataset import Dataset, Windows, to_device
 from twm_core.data.loader import evenly_spaced
 from twm_core.devices import choose_device
 from twm_core.errors import DataError, UsageError
+from twm_core.forecast_errors import forecast_errors, scored_keys
 from twm_core.manifest import check_installed, resolve_checkpoint, verify_files
 from twm_core.metrics import Counts, Displacements, bootstrap_skill
+from twm_core.nn.batches import same_episode
 from twm_core.nn.build import build_dataset, build_world_model
 from twm_core.nn.world_model import WorldModel
-from twm_core.recipe import Layer, option_layer, resolve, to_layer
+from twm_core.recipe import FUSION, TRAINING, Layer, option_layer, resolve, to_layer
 from twm_core.registry import Registry
 from twm_core.reporting import Reporter
+from twm_core.specs import OutputSpec
 
 _BATCH = 32
+_POSITION = ("x", "y")
+_INCLUDED = ("windows", "agents", "scenarios", "episodes", "steps")
+"""What a report counts that is there, rather than left out."""
 
 
 def load_run(
@@ -55,7 +62,7 @@ def load_run(
     slots: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for row in manifest["components"]:
         slots.setdefault(row["kind"], []).append((row["chosen_as"], row["config"]))
-    layers = [Layer(str(folder), to_layer(slots, manifest.get("training", {})))]
+    layers = [Layer(str(folder), to_layer(slots, {t: manifest.get(t, {}) for t in (TRAINING, FUSION)}))]
     layers += [option_layer(k, v, f"option --set {k}") for k, v in (overrides or {}).items()]
     plan = assemble(resolve(layers), registry)
     model = build_world_model(plan, seed=0)
@@ -81,7 +88,8 @@ def evaluate(
         run: Run folder, checkpoint folder or a file in one.
         registry: Installed components.
         split: `train`, `val` or `test`.
-        samples: `S`, futures for each window.
+        samples: `S`, futures for each window. A decoder with a decoded spread has them drawn, if there are several; else, and for one
+            future, the mean of what is decoded is the future.
         windows: Most windows to score, evenly spaced; all by default.
         seed: Seed of the futures.
         checkpoint: Which checkpoint of a run folder.
@@ -89,26 +97,48 @@ def evaluate(
         reporter: Hears about progress.
 
     Returns:
-        One JSON-able object: `model` and `baselines` (by name), each with `ade`, `fde`, `minade`, `minfde` (metres), `by_horizon` and
-        `existence_f1`; `existence_f1` of the model, `skill` (1 - ADE / ADE of constant velocity) with its 95 % interval, counts,
-        protocol, and what was evaluated.
+        One JSON-able object: `split`, `samples`, `windows`, protocol and what else was evaluated. Where agents are decoded: `model` and
+        `baselines` (by name), each with `ade`, `fde`, `minade`, `minfde` (metres), `by_horizon` and `existence_f1`; `existence_f1` of the
+        model, `skill` (1 - ADE / ADE of constant velocity) with its 95 % interval, and counts. Where anything else is decoded: `keys`,
+        see `twm_core.forecast_errors`.
+
+    Raises:
+        UsageError: Nothing that is decoded can be scored, or there are no predicted steps.
     """
     if samples < 1:
         raise UsageError(f"samples = {samples}: at least one future is needed", "use --samples 1 or more")
     reporter = reporter or Reporter()
     plan, model, manifest = load_run(run, registry=registry, checkpoint=checkpoint, overrides=overrides)
-    if not plan.output.has("agents.state"):
-        raise UsageError(f"the model decodes {plan.output}; evaluation of traffic needs 'agents.state'", "train with --decoder agents")
+    traffic, keys = scores_agents(plan.output), scored_keys(plan.output)
+    if not traffic and not keys:
+        raise UsageError(
+            f"the model decodes {plan.output}, which is nothing that can be scored",
+            "train with --decoder agents (or image, vector, reward, continue)",
+        )
     if not plan.seen.horizon:
-        raise UsageError("the dataset's windows have no predicted steps", "set dataset.predicted_seconds above 0")
+        raise UsageError("the dataset's windows have no predicted steps", "set dataset.predicted_seconds (or dataset.horizon) above 0")
     dataset = build_dataset(plan)
     if "dataset_sha256" in manifest and dataset.fingerprint() != manifest["dataset_sha256"]:
         reporter.note("the data differs from what the model was trained with (other files, options or windows)")
     device = choose_device(plan.training.device)
     chosen = dataset.windows(split)
     indices = evenly_spaced(chosen, windows)
-    result = score(model.to(device), chosen, indices, samples=samples, seed=seed, device=device, reporter=reporter)
-    report = {f"left out: {k}": v for k, v in chosen.report().items() if k not in ("windows", "agents", "scenarios") and v}
+    result: dict[str, Any] = {"windows": len(indices)}
+    if traffic:
+        result |= score(model.to(device), chosen, indices, samples=samples, seed=seed, device=device, reporter=reporter)
+    if keys:
+        result["keys"] = forecast_errors(
+            model.to(device),
+            chosen,
+            indices,
+            keys=keys,
+            training=dataset.windows("train"),
+            samples=samples,
+            seed=seed,
+            device=device,
+            reporter=reporter,
+        )
+    report = {f"left out: {k}": v for k, v in chosen.report().items() if k not in _INCLUDED and v}
     return {
         **result,
         "split": split,
@@ -122,6 +152,11 @@ def evaluate(
     }
 
 
+def scores_agents(output: OutputSpec) -> bool:
+    """Whether positions of agents are decoded, which `score` needs."""
+    return output.has("agents.state") and set(_POSITION) <= set(output.get("agents.state").features)
+
+
 def score(
     model: WorldModel,
     windows: Windows,
@@ -132,7 +167,7 @@ def score(
     device: torch.device | str = "cpu",
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
-    """Score a world model and the baselines on some windows; see `evaluate` for the result.
+    """Score a world model that decodes positions of agents, and the baselines, on some windows; see `evaluate` for the result.
 
     Raises:
         DataError: The model forecasts something that is not a finite number; leaving it out would flatter the model.
@@ -140,7 +175,8 @@ def score(
     seen = model.seen
     now, steps = seen.context - 1, seen.horizon
     state = seen.get("agents.state")
-    xy = [state.index("x"), state.index("y")]
+    xy = [state.index(n) for n in _POSITION]
+    decoded_xy = [model.output.get("agents.state").features.index(n) for n in _POSITION]
     generator = torch.Generator(device=device).manual_seed(seed)
     baselines = baselines_for(seen)
     ours, theirs = Displacements(), {n: Displacements() for n in baselines}
@@ -149,12 +185,16 @@ def score(
     for at in range(0, len(indices), _BATCH):
         batch = to_device(windows.batch(indices[at : at + _BATCH]), device)
         truth = batch["agents.state"][:, now + 1 :, :, xy]
-        here, scored = batch["agents.exists"][:, now + 1 :], batch["agents.scored"]
+        here = batch["agents.exists"][:, now + 1 :] & same_episode(batch["is_first"], now + 1)[..., None]
+        scored = batch["agents.scored"]
         actions = batch["action"][:, now:-1] if "action" in batch else None
         decoded = model.forecast(batch, samples=samples, actions=actions, generator=generator)
-        guess = decoded["agents.state"].mean[..., :2]
+        future = decoded["agents.state"]
+        expected = future.mean[..., decoded_xy]
+        # Where the decoder says how far off it may be, several futures differ by that too, not only by the latent's samples.
+        guess = future.sample(generator)[..., decoded_xy] if samples > 1 and future.stochastic else expected
         _check_finite(guess, scored)
-        ours.add(guess, truth, here, scored)
+        ours.add(guess, truth, here, scored, expected=expected)
         for name, baseline in baselines.items():
             theirs[name].add(baseline(batch, seen, now, steps), truth, here, scored)
         counted = scored[:, None].expand_as(here)

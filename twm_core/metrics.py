@@ -29,7 +29,7 @@ class Displacements:
     minfde: list[NDArray[np.float64]] = field(default_factory=list)
     at_step: list[NDArray[np.float64]] = field(default_factory=list)
 
-    def add(self, guess: Tensor, truth: Tensor, here: Tensor, scored: Tensor) -> None:
+    def add(self, guess: Tensor, truth: Tensor, here: Tensor, scored: Tensor, *, expected: Tensor | None = None) -> None:
         """Add a batch.
 
         Args:
@@ -37,13 +37,15 @@ class Displacements:
             truth: `[B,H,A,2]`, metres.
             here: bool `[B,H,A]`, where the truth exists.
             scored: bool `[B,A]`, which agents count.
+            expected: `[B,S,H,A,2]`: the mean of what each future was drawn from, where it is known; ADE and FDE are of the mean of
+                these, which no noise of the draws reaches. `guess` by default.
         """
         # In float64 on the CPU: sums over thousands of agents must not depend on the batch size.
         guess, truth = guess.detach().cpu().double(), truth.cpu().double()
         here, scored = here.cpu(), scored.cpu()
         nan = torch.tensor(float("nan"), dtype=torch.float64)
         each = (guess - truth[:, None]).norm(dim=-1)  # B S H A
-        mean = (guess.mean(dim=1) - truth).norm(dim=-1)  # B H A
+        mean = ((guess if expected is None else expected.detach().cpu().double()).mean(dim=1) - truth).norm(dim=-1)  # B H A
         steps = here.sum(dim=1)
         there = steps > 0
 

@@ -1,4 +1,4 @@
-"""AdamW with a warm-up and cosine, and a moving average of the weights.
+"""The optimiser of a run, its learning rate (warm-up and cosine), and a moving average of the weights.
 
 lr(k) = lr * min((k + 1) / warmup, end + (1 - end) * (1 + cos(pi * progress)) / 2), a pure function of the step, so that resuming needs
 no scheduler state. Loshchilov & Hutter, "Decoupled weight decay regularization", 2019.
@@ -13,6 +13,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from twm_core.laprop import LaProp
 from twm_core.training_config import TrainingConfig
 
 
@@ -24,12 +25,15 @@ def learning_rate(config: TrainingConfig, step: int) -> float:
     return config.lr * min(ramp, cosine)
 
 
-def make_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW; weight decay on matrices and kernels only, never on biases, scales and embeddings of one axis."""
+def make_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """The chosen optimiser; weight decay on matrices and kernels only, never on biases, scales and embeddings of one axis."""
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     others = [p for p in model.parameters() if p.dim() < 2]
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.lr, fused=True)
+    groups = [g for g in groups if g["params"]]
+    if config.optimizer == "laprop":
+        return LaProp(groups, lr=config.lr, agc=config.agc)
+    return torch.optim.AdamW(groups, lr=config.lr, fused=True)
 
 
 def optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -13,6 +13,9 @@ and a slot of several names them in `components` and has one table for each:
     [loss.kl]
     free_nats = 1.0
 
+Two more tables belong to no component: `training`, and `fusion`, which tells how several encoders are joined. A layer may also name a
+preset, `preset = "dreamer-v3"` and `size = "12m"`: a whole recipe that stands in place of the defaults (see `presets.py`).
+
 The dotted path of a value (`dynamics.hidden`, `loss.kl.free_nats`) is the same in files, in `--set` and as a command-line flag.
 """
 
@@ -21,7 +24,6 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +31,15 @@ import tomli_w
 
 from twm_core.errors import UsageError
 from twm_core.kinds import KINDS
+from twm_core.presets import SIZE, load_preset
 
 TRAINING = "training"
+FUSION = "fusion"
+TABLES = (FUSION, TRAINING)
+"""Tables that belong to no component."""
+
 DEFAULT = "default"
+PRESET = "preset"
 
 
 @dataclass(frozen=True)
@@ -52,10 +60,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Chosen components of every slot, the training options, and where each value came from (dotted path to origin)."""
+    """Chosen components of every slot, the other tables' options, and where each value came from (dotted path to origin)."""
 
     slots: dict[str, tuple[Part, ...]]
-    training: dict[str, Any]
+    tables: dict[str, dict[str, Any]]
     origins: dict[str, str]
     notes: tuple[str, ...] = ()
 
@@ -66,8 +74,29 @@ class Recipe:
 
 def default_layer() -> Layer:
     """What `twm train` uses where nobody says otherwise."""
-    text = resources.files("twm_core").joinpath("presets/default.toml").read_text(encoding="utf-8")
-    return Layer(DEFAULT, tomllib.loads(text))
+    return Layer(DEFAULT, load_preset(DEFAULT, None, DEFAULT))
+
+
+def yields(origin: str) -> bool:
+    """Whether a value of this origin gives way silently where it does not fit: defaults and presets do, what a user wrote does not."""
+    return origin == DEFAULT or origin.startswith(f"{PRESET} ")
+
+
+def with_preset(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers with the preset that the last of them names in place of the defaults.
+
+    Raises:
+        UsageError: There is no such preset or size, or a size without a preset.
+    """
+    named = {key: (layer.values[key], layer.origin) for layer in layers for key in (PRESET, SIZE) if key in layer.values}
+    if not named:
+        return list(layers)
+    if PRESET not in named:
+        raise UsageError(f"{named[SIZE][1]}: size {named[SIZE][0]!r} without a preset", "add preset = or --preset")
+    (name, origin), (size, _) = named[PRESET], named.get(SIZE, (None, ""))
+    title = f"{PRESET} {name}" + (f" {size}" if size is not None else "")
+    rest = [Layer(x.origin, {k: v for k, v in x.values.items() if k not in (PRESET, SIZE)}) for x in layers if x.origin != DEFAULT]
+    return [Layer(title, load_preset(name, size, origin)), *rest]
 
 
 def file_layer(path: str | Path) -> Layer:
@@ -96,27 +125,28 @@ def option_layer(path: str, value: Any, origin: str) -> Layer:
 def resolve(layers: Sequence[Layer]) -> Recipe:
     """Merge layers, lowest first.
 
-    Choosing another component for a slot drops the options that lower layers set for the former one (a note says which, unless they
-    were defaults). An option for a component that is not chosen is an error unless it is a default.
+    Choosing another component for a slot, or a list without one of those chosen before, drops the options that lower layers set for the
+    former one (a note says which, unless they were defaults). An option for a component that is not chosen is an error unless it is a
+    default.
 
     Raises:
         UsageError: An unknown table, a value of the wrong shape, a slot left empty, or options for a component that is not chosen.
     """
     chosen: dict[str, list[str]] = {}
     options: dict[tuple[str, str], dict[str, tuple[Any, str]]] = {}
-    training: dict[str, tuple[Any, str]] = {}
+    tables: dict[str, dict[str, tuple[Any, str]]] = {name: {} for name in TABLES}
     origins: dict[str, str] = {}
     notes: list[str] = []
-    for layer in layers:
+    for layer in with_preset(layers):
         for slot, table in layer.values.items():
-            if slot != TRAINING and slot not in KINDS:
-                raise UsageError(f"{layer.origin}: unknown table {slot!r}", f"tables are {', '.join([*KINDS, TRAINING])}")
+            if slot not in TABLES and slot not in KINDS:
+                raise UsageError(f"{layer.origin}: unknown table {slot!r}", f"tables are {', '.join([*KINDS, *TABLES])}")
             if not isinstance(table, Mapping):
                 raise UsageError(f"{layer.origin}: {slot} must be a table, got {table!r}", "see the recipe format in the docs")
-            if slot == TRAINING:
-                training.update({k: (v, layer.origin) for k, v in table.items()})
+            if slot in TABLES:
+                tables[slot].update({k: (v, layer.origin) for k, v in table.items()})
             elif KINDS[slot].several:
-                _merge_several(layer.origin, slot, table, chosen, options, origins)
+                _merge_several(layer.origin, slot, table, chosen, options, origins, notes)
             else:
                 _merge_one(layer.origin, slot, table, chosen, options, origins, notes)
     slots: dict[str, tuple[Part, ...]] = {}
@@ -130,13 +160,13 @@ def resolve(layers: Sequence[Layer]) -> Recipe:
             origins.update({prefix + k: o for k, (_, o) in options.get((slot, name), {}).items()})
     for (slot, name), values in options.items():
         for key, (_, origin) in values.items():
-            if name not in chosen[slot] and origin != DEFAULT:
+            if name not in chosen[slot] and not yields(origin):
                 raise UsageError(
                     f"{origin} sets {slot}.{name}.{key}, but {name!r} is not a chosen {slot} ({', '.join(chosen[slot])})",
                     f"add --{slot} {name}, or remove the option",
                 )
-    origins.update({f"{TRAINING}.{k}": o for k, (_, o) in training.items()})
-    return Recipe(slots, {k: v for k, (v, _) in training.items()}, origins, tuple(notes))
+    origins.update({f"{name}.{k}": o for name, table in tables.items() for k, (_, o) in table.items()})
+    return Recipe(slots, {n: {k: v for k, (v, _) in table.items()} for n, table in tables.items()}, origins, tuple(notes))
 
 
 def _merge_several(
@@ -146,8 +176,10 @@ def _merge_several(
     chosen: dict[str, list[str]],
     options: dict[tuple[str, str], dict[str, tuple[Any, str]]],
     origins: dict[str, str],
+    notes: list[str],
 ) -> None:
-    for key, value in table.items():
+    # The choice first, wherever it stands in its table: it drops options of lower layers, not those beside it.
+    for key, value in sorted(table.items(), key=lambda item: item[0] != "components"):
         if key == "components":
             if not (isinstance(value, list) and value and all(isinstance(v, str) for v in value)):
                 raise UsageError(
@@ -155,6 +187,10 @@ def _merge_several(
                 )
             if len(set(value)) != len(value):
                 raise UsageError(f"{origin}: {slot}.components names a component twice: {value!r}", "name each once")
+            for former in (n for n in chosen.get(slot, []) if n not in value):
+                lost = _drop(options, slot, former)
+                if lost:
+                    notes.append(f"{origin} chose {slot} {', '.join(value)} without {former!r}; dropped its options {', '.join(lost)}")
             chosen[slot] = list(value)
             origins[f"{slot}.components"] = origin
         elif isinstance(value, Mapping):
@@ -182,7 +218,7 @@ def _merge_one(
             raise UsageError(f"{origin}: {slot}.component must be a name, got {name!r}", f'write component = "{slot}-name"')
         before = chosen.get(slot, [])
         if before and before != [name]:
-            lost = [f"{k} ({o})" for k, (_, o) in options.pop((slot, before[0]), {}).items() if o != DEFAULT]
+            lost = _drop(options, slot, before[0])
             if lost:
                 notes.append(f"{origin} chose {slot} {name!r} instead of {before[0]!r}; dropped its options {', '.join(lost)}")
         chosen[slot] = [name]
@@ -194,7 +230,12 @@ def _merge_one(
         options.setdefault((slot, chosen[slot][0]), {}).update(rest)
 
 
-def to_layer(slots: Mapping[str, Sequence[tuple[str, Mapping[str, Any]]]], training: Mapping[str, Any]) -> dict[str, Any]:
+def _drop(options: dict[tuple[str, str], dict[str, tuple[Any, str]]], slot: str, name: str) -> list[str]:
+    """Forget the options of a component that is no longer chosen; those that are worth a note, in words."""
+    return [f"{k} ({o})" for k, (_, o) in options.pop((slot, name), {}).items() if not yields(o)]
+
+
+def to_layer(slots: Mapping[str, Sequence[tuple[str, Mapping[str, Any]]]], own_tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Nested values of a resolved recipe, ready to be written as TOML or used as a layer. None values are left out."""
     tables: dict[str, Any] = {}
     for slot, parts in slots.items():
@@ -203,7 +244,7 @@ def to_layer(slots: Mapping[str, Sequence[tuple[str, Mapping[str, Any]]]], train
             tables[slot] = {"components": [n for n, _ in clean], **dict(clean)}
         else:
             tables[slot] = {"component": clean[0][0], **clean[0][1]}
-    tables[TRAINING] = {k: v for k, v in training.items() if v is not None}
+    tables |= {name: {k: v for k, v in table.items() if v is not None} for name, table in own_tables.items()}
     return tables
 
 

@@ -7,7 +7,8 @@ Notable:
 * Ctrl-C (or SIGTERM) finishes the step, saves and returns; a kill leaves the last complete checkpoint;
 * observers are told through hooks and cannot change anything.
 
-Built on lightning-fabric for devices and precision. What it does not do: more than one process (yet).
+Built on lightning-fabric for devices and precision. What changes while training, and how it is saved and restored, stands in
+`twm_core.trainer`. What it does not do: more than one process (yet).
 """
 
 from __future__ import annotations
@@ -28,113 +29,26 @@ from torch import Tensor
 
 from twm_core import atomic
 from twm_core.assembly import Plan
-from twm_core.checkpoint import TrainerState, load_model, load_trainer, remove_old, save_checkpoint, writing
+from twm_core.checkpoint import remove_old, save_checkpoint, writing
 from twm_core.curves import Curves
-from twm_core.data.dataset import Dataset, Windows, to_device
-from twm_core.data.loader import TrainingBatches, evenly_spaced
+from twm_core.data.dataset import Windows, to_device
+from twm_core.data.loader import evenly_spaced
 from twm_core.devices import choose_device
 from twm_core.errors import CheckpointError, DataError
-from twm_core.evaluation import score
-from twm_core.manifest import RunFolder, verify_files
-from twm_core.nn.build import build_dataset, build_world_model
+from twm_core.evaluation import score, scores_agents
+from twm_core.laprop import clip_adaptively
+from twm_core.manifest import RunFolder
+from twm_core.nn.build import build_dataset
 from twm_core.nn.world_model import WorldModel
-from twm_core.optimisation import MovingAverage, learning_rate, load_optimiser, make_optimiser, optimiser_tensors
+from twm_core.optimisation import learning_rate
 from twm_core.recipe import to_toml
 from twm_core.registry import Registry
 from twm_core.reporting import Reporter
+from twm_core.scheduled_sampling import share_at, withhold
+from twm_core.trainer import Trainer
 
-_STATISTICS_BATCHES = 16
 _VALIDATION_SEED = 20_011
 _DIVERGED = "lower training.lr, or check the data; the last checkpoint is from before"
-
-
-class Trainer:
-    """Everything that changes while training, and how it is saved and restored.
-
-    Args:
-        plan: What to train.
-        dataset: Augments the batches.
-        windows: Its training windows.
-        device: Where to compute.
-    """
-
-    def __init__(self, plan: Plan, dataset: Dataset, windows: Windows, device: torch.device) -> None:
-        config = plan.training
-        self.plan, self.config, self.device = plan, config, device
-        self.model: WorldModel = build_world_model(plan, seed=config.seed).to(device)
-        self.optimiser = make_optimiser(self.model, config)
-        self.average = MovingAverage(self.model, config.ema) if config.ema else None
-        self.batches = TrainingBatches(windows, batch=config.batch, seed=config.seed, augment=dataset.augment)
-        self.generator = torch.Generator(device=device).manual_seed(config.seed)
-        self.step = 0
-        self.best: float | None = None
-        self.metrics: dict[str, float] = {}
-
-    def collect_statistics(self) -> None:
-        """Show the normalisers some training batches, before the first step."""
-        for k in range(min(_STATISTICS_BATCHES, 1 + len(self.batches.windows) // self.config.batch)):
-            self.model.collect_statistics(to_device(self.batches[k], self.device))
-
-    def weights(self) -> dict[str, Tensor]:
-        """The weights to use: the moving average where there is one."""
-        return self.model.state_dict() | (self.average.values if self.average else {})
-
-    def saved(self) -> TrainerState:
-        """What a resumed run needs beside the weights."""
-        tensors = optimiser_tensors(self.model, self.optimiser)
-        tensors["generator.samples"] = self.generator.get_state()
-        tensors["generator.torch"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["generator.cuda"] = torch.cuda.get_rng_state(self.device)
-        if self.average is not None:
-            tensors |= {f"raw.{n}": p for n, p in self.model.named_parameters()}
-        return TrainerState(tensors, {"step": self.step, "best": self.best, "metrics": self.metrics})
-
-    def restore(self, folder: Path) -> None:
-        """Continue from a checkpoint.
-
-        Raises:
-            CheckpointError: It is damaged or belongs to another recipe.
-        """
-        manifest = verify_files(folder)
-        state = load_trainer(folder, self.plan, manifest)
-        load_model(folder, self.plan, self.model, manifest)
-        tensors = dict(state.tensors)
-        if self.average is not None:
-            parameters = dict(self.model.named_parameters())
-            self.average.values = {n: p.detach().clone() for n, p in parameters.items()}
-            try:
-                with torch.no_grad():
-                    for n, p in parameters.items():
-                        p.copy_(tensors[f"raw.{n}"])
-            except KeyError as error:
-                raise CheckpointError(
-                    f"checkpoint {folder} was trained without a moving average", "resume with training.ema = 0"
-                ) from error
-        load_optimiser(self.model, self.optimiser, tensors)
-        self.generator.set_state(tensors["generator.samples"].cpu())
-        torch.set_rng_state(tensors["generator.torch"].cpu())
-        if self.device.type == "cuda" and "generator.cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["generator.cuda"].cpu(), self.device)
-        self.step, self.best, self.metrics = int(state.scalars["step"]), state.scalars["best"], dict(state.scalars["metrics"])
-
-    @contextmanager
-    def evaluating(self) -> Generator[WorldModel]:
-        """The model with the weights to use, in evaluation mode."""
-        raw = {n: p.detach().clone() for n, p in self.model.named_parameters()} if self.average else {}
-        self._put(self.average.values if self.average else {})
-        self.model.eval()
-        try:
-            yield self.model
-        finally:
-            self._put(raw)
-            self.model.train()
-
-    @torch.no_grad()
-    def _put(self, values: dict[str, Tensor]) -> None:
-        parameters = dict(self.model.named_parameters())
-        for name, value in values.items():
-            parameters[name].copy_(value)
 
 
 def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, reporter: Reporter | None = None) -> dict[str, Any]:
@@ -196,6 +110,7 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
         "parameters": parameters,
         "seed": config.seed,
         "training": config.model_dump(mode="json"),
+        "fusion": plan.fusion.model_dump(mode="json"),
         "dataset_sha256": dataset.fingerprint(),
         "plugins": [f"{p.distribution}:{p.name} {p.version}" for p in registry.plugins if p.status == "loaded"],
     }
@@ -235,9 +150,13 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
                 for group in optimiser.param_groups:
                     group["lr"] = lr
                 batch = to_device(trainer.batches[trainer.step], device)
-                total, terms = model(batch, trainer.generator)
+                share = share_at(config, trainer.step)
+                withheld = withhold(batch, share, agents=plan.latent.layout != "scene", generator=trainer.generator)
+                total, terms = model(batch, trainer.generator, trainer.step, withheld)
                 optimiser.zero_grad(set_to_none=True)
                 fabric.backward(total)
+                if config.agc and config.optimizer != "laprop":  # LaProp clips by itself
+                    clip_adaptively(trainer.model.parameters(), config.agc)
                 norm = fabric.clip_gradients(model, optimiser, max_norm=config.clip, error_if_nonfinite=False) if config.clip else None
                 _check_finite(total, norm, trainer.step, terms)
                 optimiser.step()
@@ -255,6 +174,8 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
                     }
                     if norm is not None:
                         values["train.gradient_norm"] = float(norm)
+                    if config.scheduled_sampling:
+                        values["train.withheld"] = share
                     log(values)
                 better = False
                 if trainer.step % config.validate_every == 0 or last:
@@ -307,8 +228,7 @@ def validate(model: WorldModel, windows: Windows, indices: list[int], batch: int
     found = {f"val.{k}": v for k, v in sums.items()}
     if not math.isfinite(found["val.loss"]):
         raise DataError("the loss on the validation windows is not a finite number", _DIVERGED)
-    decodes = any(k.key == "agents.state" for k in model.seen.keys) and model.seen.horizon > 0
-    if decodes:
+    if scores_agents(model.output) and model.seen.horizon > 0:
         result = score(model, windows, indices, samples=6, seed=_VALIDATION_SEED, device=device)
         for name in ("ade", "fde", "minade", "minfde", "existence_f1"):
             if result["model"][name] is not None:

@@ -62,7 +62,22 @@ def command(session: Session) -> Callable[..., None]:
 
 
 def report(result: Mapping[str, Any]) -> str:
-    """The result of an evaluation for people: errors in metres, skill, and errors by horizon in seconds."""
+    """The result of an evaluation for people: errors of agents in metres, errors of everything else that is decoded, skills, horizons."""
+    agents = f", {result['agents']} agents" if "agents" in result else ""
+    lines = [
+        heading(f"{result['dataset']}, split {result['split']}: {result['windows']} windows{agents}"),
+        f"protocol    {result['protocol'] or 'none'}",
+        f"checkpoint  {result['checkpoint']} (step {result['step']})",
+    ]
+    if "model" in result:
+        lines += ["", *_agents(result)]
+    if "keys" in result:
+        lines += ["", *_keys(result["keys"])]
+    lines += [f"{name}: {count}" for name, count in result.get("report", {}).items()]
+    return "\n".join(lines)
+
+
+def _agents(result: Mapping[str, Any]) -> list[str]:
     rivals: dict[str, Mapping[str, Any]] = {"model": result["model"], **result["baselines"]}
     base = result["baselines"].get("constant_velocity", {}).get("ade")
     samples = result["samples"]
@@ -71,11 +86,7 @@ def report(result: Mapping[str, Any]) -> str:
         skill = 1 - scores["ade"] / base if base and scores["ade"] is not None else None
         rows.append([name, *(_number(scores.get(e)) for e in _ERRORS), _number(skill), _number(scores.get("existence_f1"))])
     head = ("", "ADE m", "FDE m", f"minADE_{samples} m", f"minFDE_{samples} m", "skill", "existence F1")
-    lines = [
-        heading(f"{result['dataset']}, split {result['split']}: {result['windows']} windows, {result['agents']} agents"),
-        f"protocol    {result['protocol'] or 'none'}",
-        f"checkpoint  {result['checkpoint']} (step {result['step']})",
-        "",
+    return [
         table(head, rows, right=range(1, len(head))),
         "",
         *_intervals(result),
@@ -83,8 +94,33 @@ def report(result: Mapping[str, Any]) -> str:
         heading("mean error up to a time, ADE in m"),
         _horizons(rivals),
     ]
-    lines += [f"{name}: {count}" for name, count in result.get("report", {}).items()]
-    return "\n".join(lines)
+
+
+def _keys(keys: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What is decoded beside agents: each error with those of the baselines, and how it grows with the time."""
+    baselines = list(next(iter(keys.values()))["baselines"])
+    head = ("", "error", "model", *baselines, *(f"skill over {b}" for b in baselines), "-log p")
+    rows = []
+    for name, found in keys.items():
+        numbers = (found["model"], *(found["baselines"][b] for b in baselines), *(found["skill"][b] for b in baselines), found["nll"])
+        rows.append([name, found["measure"].replace("_", " "), *map(_digits, numbers)])
+    lines = [
+        heading("errors of the forecast, mean over all predicted steps"),
+        table(head, rows, right=range(2, len(head))),
+        "",
+        "skill = 1 - error / error of the baseline; -log p in nats, to be compared only where p is a density",
+        "",
+        heading("error at a time"),
+    ]
+    horizon = next(iter(keys.values()))["by_horizon"]
+    shown = sorted({0, len(horizon) // 4, len(horizon) // 2, 3 * len(horizon) // 4, len(horizon) - 1})
+    rows = [
+        [name if rival == "model" else "", rival, *(_digits(found["by_horizon"][h][rival]) for h in shown)]
+        for name, found in keys.items()
+        for rival in ("model", *baselines)
+    ]
+    head = ("", "", *(f"{horizon[h]['seconds']:g} s" for h in shown))
+    return [*lines, table(head, rows, right=range(2, len(head)))]
 
 
 def _intervals(result: Mapping[str, Any]) -> list[str]:
@@ -108,6 +144,11 @@ def _horizons(rivals: Mapping[str, Mapping[str, Any]]) -> str:
     head = ["", *(f"{row['seconds']:g} s" for row in at)]
     rows = [[name, *(_number(row.get("ade")) for row in scores["by_horizon"])] for name, scores in rivals.items()]
     return table(head, rows, right=range(1, len(head)))
+
+
+def _digits(value: Any) -> str:
+    """Three digits, because the errors of images and of rewards differ by orders of magnitude."""
+    return "-" if value is None or value != value else f"{value:.3g}"
 
 
 def _number(value: Any) -> str:

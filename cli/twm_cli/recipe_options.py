@@ -5,7 +5,8 @@
 `RecipeOptions` reads the words once to find the recipe files and the chosen components, loads the configs of these only, and offers one
 option for each of their fields, spelled as the dotted path that the field has in a recipe file. Layers, lowest first: the defaults
 (or the recipe of the run that is resumed), files, components chosen on the command line, other options in the order of the words.
-Components come before the other options so that `--dynamics.hidden 64 --dynamics gru` means what it says in either order.
+Components come before the other options so that `--dynamics.hidden 64 --dynamics gru` means what it says in either order. A preset takes
+the place of the defaults, wherever among the words or in a file it is named.
 """
 
 from __future__ import annotations
@@ -24,14 +25,26 @@ from twm_cli.session import Session
 from twm_cli.words import occurrences, parse_setting, parse_value
 from twm_core.config import ComponentConfig
 from twm_core.errors import TwmError, UsageError
+from twm_core.fusion import FusionConfig
 from twm_core.kinds import KINDS
-from twm_core.recipe import TRAINING, Layer, Recipe, default_layer, file_layer, option_layer, resolve
+from twm_core.presets import SIZE, about_preset, preset_names
+from twm_core.recipe import FUSION, PRESET, TABLES, TRAINING, Layer, Recipe, default_layer, file_layer, option_layer, resolve
 from twm_core.registry import Registered
 from twm_core.suggest import did_you_mean
 from twm_core.training_config import TrainingConfig
 
 SHORTHANDS = {"--steps": "training.steps", "--seed": "training.seed"}
-_SHARED = {"-c": True, "--config": True, "--set": True, "-p": True, "--plugin": True, **dict.fromkeys(SHORTHANDS, True)}
+_TABLES: dict[str, type[ComponentConfig]] = {FUSION: FusionConfig, TRAINING: TrainingConfig}
+_PRESET_WORDS = {"--preset": PRESET, "--size": SIZE}
+_SHARED = {
+    **dict.fromkeys(_PRESET_WORDS, True),
+    "-c": True,
+    "--config": True,
+    "--set": True,
+    "-p": True,
+    "--plugin": True,
+    **dict.fromkeys(SHORTHANDS, True),
+}
 
 
 class RecipeOptions:
@@ -54,7 +67,7 @@ class RecipeOptions:
         self._parts: dict[str, Registered] = {}  # path prefix -> component
         self.parameters: list[inspect.Parameter] = []
         try:
-            self._lower = [self._base, *self._file_layers(), *self._choice_layers()]
+            self._lower = [self._base, *self._file_layers(), *self._preset_layers(), *self._choice_layers()]
             recipe = resolve(self._lower)
         except TwmError:
             if not session.completing:
@@ -86,6 +99,9 @@ class RecipeOptions:
 
     def _file_layers(self) -> list[Layer]:
         return [file_layer(value) for name, value in self._words() if name in ("-c", "--config")]
+
+    def _preset_layers(self) -> list[Layer]:
+        return [Layer(f"option {name}", {_PRESET_WORDS[name]: value}) for name, value in self._words() if name in _PRESET_WORDS]
 
     def _choice_layers(self) -> list[Layer]:
         layers: list[Layer] = []
@@ -119,13 +135,22 @@ class RecipeOptions:
             option("settings", list[str], None, "--set", metavar="PATH=VALUE", help="Any value of the recipe by its dotted path."),
             option("plugin", list[Path], None, "--plugin", "-p", metavar="FILE.py", help="Load a one-file plugin."),
         ]
+        presets = [(n, about_preset(n)[0]) for n in preset_names()]
+
+        def complete(incomplete: str) -> list[tuple[str, str]]:
+            return [row for row in presets if row[0].startswith(incomplete)]
+
+        help_ = f"A whole recipe in place of the defaults: {', '.join(n for n, _ in presets)}."
+        self.parameters.append(option("preset", str, None, "--preset", help=help_, metavar="NAME", autocompletion=complete))
+        self.parameters.append(option("size", str, None, "--size", metavar="SIZE", help="Size of the preset, where it has several."))
         for slot, kind in KINDS.items():
             help_ = kind.summary + (" Repeat it for several; it replaces the selection." if kind.several else "")
             names = [p.component for p in recipe.slots[slot]]
             settings = {"metavar": "NAME", "help": help_, "rich_help_panel": chosen, "autocompletion": self._completer(slot)}
             type_, default = (list[str], names) if kind.several else (str, names[0])
             self.parameters.append(option(slot, type_, default, f"--{slot}", **settings))
-        self._add_fields(TrainingConfig, recipe.training, f"{TRAINING}.", TRAINING)
+        for name, config in _TABLES.items():
+            self._add_fields(config, recipe.tables[name], f"{name}.", name)
         for slot, parts in recipe.slots.items():
             for part in parts:
                 prefix = f"{slot}.{part.component}." if KINDS[slot].several else f"{slot}."
@@ -179,12 +204,12 @@ class RecipeOptions:
         path = name.removeprefix("--").removeprefix("no-")
         slot, *rest = path.split(".")
         known = [o for o in self._paths if o not in SHORTHANDS]
-        if slot == TRAINING:
-            fields = ", ".join(TrainingConfig.model_fields)
-            return UsageError(f"no option {name}{did_you_mean(name, known)}", f"fields of the table training: {fields}")
+        if slot in TABLES:
+            fields = ", ".join(_TABLES[slot].model_fields)
+            return UsageError(f"no option {name}{did_you_mean(name, known)}", f"fields of the table {slot}: {fields}")
         if slot not in KINDS:
             return UsageError(
-                f"no option {name}{did_you_mean(name, known)}", f"options with a dot begin with {', '.join([*KINDS, TRAINING])}"
+                f"no option {name}{did_you_mean(name, known)}", f"options with a dot begin with {', '.join([*KINDS, *TABLES])}"
             )
         chosen = [p.component for p in recipe.slots[slot]]
         if not KINDS[slot].several:

@@ -73,14 +73,14 @@ class Voice(DecoderConfig):
 class Square(LossConfig):
     power: float = Field(2.0, ge=0, description="Exponent.")
 
-    def accepts(self, output, latent):
+    def accepts(self, output, latent, seen):
         return None
 
 
 class Fussy(LossConfig):
     mood: float = Field(1.0, description="Its mood.")
 
-    def accepts(self, output, latent):
+    def accepts(self, output, latent, seen):
         return Mismatch(needs="a stochastic latent", got=latent)
 
 

@@ -69,7 +69,7 @@ def train(twm: Call, tmp_path: Path) -> Call:
     ("words", "texts"),
     [
         (["--dynamics", "rssm-cta"], ["no dynamics is called 'rssm-cta'", "did you mean 'rssm-cat'"]),
-        (["--encoder", "absent"], ["'multiagent' is not a chosen encoder (absent)"]),
+        (["--encoder", "absent"], ["no encoder is called 'absent'; installed: multiagent"]),
         (["--dynamics.hiden", "8"], ["--dynamics.hiden"]),
         (["--set", "dynamics.hiden=8"], ["dynamics.hiden", "has no field 'hiden'", "hidden"]),
         (["--dynamics.hidden", "many"], ["--dynamics.hidden", "'many'"]),

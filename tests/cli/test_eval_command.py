@@ -88,6 +88,33 @@ def test_json_has_null_where_a_number_is_not_known(bare: Call, recorder: list[An
     assert answer["model"]["ade"] == 0.5
 
 
+def test_what_is_decoded_beside_agents_has_a_table_of_its_own(bare: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def evaluate(run: Path, **settings: Any) -> dict[str, Any]:
+        horizon = [{"seconds": s / 10, "model": 0.001 * s, "last_value": 0.02, "training_mean": float("nan")} for s in range(1, 9)]
+        found = {
+            "measure": "error_rate",
+            "model": 0.0012,
+            "baselines": {"last_value": 0.02, "training_mean": 0.5},
+            "skill": {"last_value": 0.94, "training_mean": float("nan")},
+            "nll": 12.5,
+            "by_horizon": horizon,
+        }
+        words = {"dataset": "shapes", "split": "test", "protocol": "", "checkpoint": "c", "step": 4, "samples": 6}
+        return {**words, "windows": 3, "keys": {"vector.phase": found}, "report": {}}
+
+    module = ModuleType("twm_core.evaluation")
+    module.evaluate = evaluate  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "twm_core.evaluation", module)
+    out = bare("eval", "a").out
+    rows = [line.split() for line in out.splitlines()]
+    assert "shapes, split test: 3 windows" in out
+    assert "ADE" not in out
+    assert ["vector.phase", "error", "rate", "0.0012", "0.02", "0.5", "0.94", "-", "12.5"] in rows
+    assert ["0.1", "s", "0.3", "s", "0.5", "s", "0.7", "s", "0.8", "s"] in rows
+    assert ["vector.phase", "model", "0.001", "0.003", "0.005", "0.007", "0.008"] in rows
+    assert ["training_mean", "-", "-", "-", "-", "-"] in rows
+
+
 def test_a_run_folder_is_required(bare: Call) -> None:
     outcome = bare("eval")
     assert outcome.status == 2

@@ -161,7 +161,7 @@ def test_an_option_of_a_slot_of_several_must_carry_the_name(toy: Call) -> None:
 
 
 def test_an_unknown_first_word_lists_the_tables(toy: Call) -> None:
-    assert "options with a dot begin with dataset, encoder, dynamics, decoder, loss, training" in refused(toy, "--model.width", "3")
+    assert "options with a dot begin with dataset, encoder, dynamics, decoder, loss, fusion, training" in refused(toy, "--model.width", "3")
     assert "did you mean '--training.steps'?" in refused(toy, "--training.stepz", "3")
 
 

@@ -95,7 +95,7 @@ def test_the_methods_that_map_specs_must_be_written_by_every_config() -> None:
         lambda: EncoderConfig().embedding(nothing),
         lambda: KINDS["dynamics"].config().latent(nothing, nothing),  # pyrefly: ignore[missing-attribute]
         lambda: KINDS["decoder"].config().output(nothing, nothing),  # pyrefly: ignore[missing-attribute]
-        lambda: LossConfig().accepts(nothing, nothing),
+        lambda: LossConfig().accepts(nothing, nothing, nothing),
     ):
         with pytest.raises(NotImplementedError):
             call()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ import torch
 
 from twm_core.assembly import Plan
 from twm_core.baselines import constant_velocity
-from twm_core.data.dataset import Windows
-from twm_core.errors import DataError, UsageError
+from twm_core.data.dataset import Batch, Windows
+from twm_core.errors import DataError, TwmError, UsageError
 from twm_core.evaluation import evaluate, score
 from twm_core.nn.build import build_dataset, build_world_model
 from twm_core.nn.world_model import WorldModel
@@ -85,6 +85,17 @@ def test_scoring_twice_gives_the_same_and_another_seed_other_futures(tiny: Calla
     assert first["baselines"] == other["baselines"]
 
 
+@pytest.mark.parametrize("distribution", ["gaussian", "mixture"])
+def test_futures_are_drawn_where_the_decoder_says_how_far_off_it_may_be(tiny: Callable[..., Plan], distribution: str) -> None:
+    model, windows = built(tiny({"decoder.agents.distribution": distribution}, gru=True))  # the latent has one future only
+    one, six, again = (score(model, windows, [0, 1], samples=s, seed=0)["model"] for s in (1, 6, 6))
+    assert six == again
+    # The mean is known without drawing; each drawn future is another one.
+    assert six["ade"] == pytest.approx(one["ade"], rel=1e-5)
+    assert one["minade"] == one["ade"]
+    assert six["minade"] != pytest.approx(one["minade"], rel=1e-3)
+
+
 def test_the_global_generator_does_not_matter_and_is_left_alone(tiny: Callable[..., Plan]) -> None:
     model, windows = built(tiny())
     torch.manual_seed(1)
@@ -132,10 +143,43 @@ def test_a_run_is_evaluated_the_same_twice(trained: Path, registry: Registry) ->
     assert (first["windows"], first["samples"], first["split"]) == (3, 2, "test")
 
 
+def test_a_run_is_evaluated_with_other_losses(trained: Path, registry: Registry) -> None:
+    usual = evaluate(trained, registry=registry, samples=2, windows=1)
+    fewer = evaluate(trained, registry=registry, samples=2, windows=1, overrides={"loss.components": ["huber", "nll"]})
+    assert json.dumps(fewer) == json.dumps(usual)
+
+
+def test_only_the_steps_of_the_observed_episode_are_scored(tiny: Callable[..., Plan]) -> None:
+    class Cut(Windows):
+        """The same windows, in which another episode begins at the second predicted step."""
+
+        def __init__(self, inner: Windows, begin: int) -> None:
+            self.inner, self.begin = inner, begin
+
+        def __len__(self) -> int:
+            return len(self.inner)
+
+        def report(self) -> dict[str, int]:
+            return self.inner.report()
+
+        def batch(self, indices: Sequence[int]) -> Batch:
+            found = self.inner.batch(indices)
+            found["is_first"] = found["is_first"].clone()
+            found["is_first"][:, self.begin] = True
+            return found
+
+    model, windows = built(tiny())
+    whole, cut = (score(model, w, [0, 1], samples=1, seed=0) for w in (windows, Cut(windows, model.seen.context + 1)))
+    last, wanted = cut["model"]["by_horizon"][-1], whole["model"]["by_horizon"][-1]
+    assert (last["agents"], last["error"]) == (0, None)
+    assert wanted["agents"] > 0
+    assert 0 < cut["model"]["ade"] < whole["model"]["ade"]  # of the first predicted step alone
+
+
 def test_bad_requests_are_user_errors(trained: Path, registry: Registry) -> None:
     with pytest.raises(UsageError, match="samples = 0"):
         evaluate(trained, registry=registry, samples=0)
-    with pytest.raises(UsageError, match="have no predicted steps"):
+    with pytest.raises(TwmError, match="needs windows with predicted steps"):  # says the loss `rollout`
         evaluate(trained, registry=registry, overrides={"dataset.predicted_seconds": 0.0})
     with pytest.raises(DataError, match="there is no split 'tset'"):
         evaluate(trained, registry=registry, split="tset")

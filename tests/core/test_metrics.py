@@ -60,6 +60,17 @@ def test_displacements_equal_a_plain_loop_over_several_batches(shapes: list[tupl
 
 
 @given(SHAPES)
+def test_known_means_are_scored_as_the_mean_and_the_draws_as_futures(shape: tuple[int, int, int, int, int]) -> None:
+    guess, truth, here, scored = scene(shape)
+    expected = guess + 0.5
+    displacements = Displacements()
+    displacements.add(guess, truth, here, scored, expected=expected)
+    means, draws = plain(expected, truth, here, scored), plain(guess, truth, here, scored)
+    for name, values in {"ade": means, "fde": means, "minade": draws, "minfde": draws}.items():
+        np.testing.assert_allclose(displacements.per_agent(name), values[name], rtol=1e-6)
+
+
+@given(SHAPES)
 def test_errors_by_time_equal_a_plain_loop(shape: tuple[int, int, int, int, int]) -> None:
     guess, truth, here, scored = scene(shape)
     displacements = Displacements()

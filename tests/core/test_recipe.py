@@ -41,7 +41,7 @@ def test_a_higher_layer_wins_value_by_value() -> None:
         [BASE, Layer("a.toml", {"dynamics": {"hidden": 64}, "training": {"seed": 3}}), option_layer("training.steps", 5, "option")]
     )
     assert recipe.slots["dynamics"] == (Part("gru", {"hidden": 64}),)
-    assert recipe.training == {"steps": 5, "seed": 3}
+    assert recipe.tables["training"] == {"steps": 5, "seed": 3}
     assert recipe.origin("dynamics.hidden") == "a.toml"
     assert recipe.origin("training.steps") == "option"
     assert recipe.origin("training.seed") == "a.toml"
@@ -55,7 +55,7 @@ def test_the_last_layer_that_sets_a_value_is_its_origin(sets: list[tuple[str, in
     expected: dict[str, Any] = {"steps": 10}
     for key, value in sets:
         expected[key] = value
-    assert recipe.training == expected
+    assert recipe.tables["training"] == expected
     for i, (key, _) in enumerate(sets):
         if key not in [k for k, _ in sets[i + 1 :]]:
             assert recipe.origin(f"training.{key}") == f"layer {i}"
@@ -92,6 +92,16 @@ def test_a_list_of_components_replaces_the_list_and_keeps_its_order() -> None:
     assert recipe.origin("loss.nll.weight") == "a.toml"
 
 
+@pytest.mark.parametrize("upside_down", [False, True])
+def test_a_list_without_a_component_drops_its_options_and_a_note_says_which(upside_down: bool) -> None:
+    table: dict[str, Any] = {"components": ["huber", "nll"], "nll": {"weight": 2}}
+    shorter = Layer("b.toml", {"loss": dict(reversed(table.items())) if upside_down else table})
+    recipe = resolve([BASE, Layer("a.toml", {"loss": {"kl": {"weight": 3.0}, "huber": {"beta": 2.0}}}), shorter])
+    assert recipe.slots["loss"] == (Part("huber", {"beta": 2.0}), Part("nll", {"weight": 2}))
+    assert recipe.notes == ("b.toml chose loss huber, nll without 'kl'; dropped its options weight (a.toml)",)
+    assert resolve([BASE, shorter]).notes == ()
+
+
 def test_options_for_a_component_that_is_not_chosen_are_refused_with_their_origin() -> None:
     with pytest.raises(UsageError, match=r"option --x sets loss\.nll\.weight, but 'nll' is not a chosen loss \(huber, kl\)") as caught:
         resolve([BASE, option_layer("loss.nll.weight", 2, "option --x")])
@@ -106,7 +116,7 @@ def test_the_remedy_for_options_of_an_unchosen_component_works() -> None:
 @pytest.mark.parametrize(
     ("values", "message", "hint"),
     [
-        ({"dynamic": {}}, "x: unknown table 'dynamic'", "tables are dataset, encoder, dynamics, decoder, loss, training"),
+        ({"dynamic": {}}, "x: unknown table 'dynamic'", "tables are dataset, encoder, dynamics, decoder, loss, fusion, training"),
         ({"dynamics": "gru"}, "x: dynamics must be a table, got 'gru'", "see the recipe format in the docs"),
         ({"training": 3}, "x: training must be a table, got 3", "see the recipe format in the docs"),
         ({"dynamics": {"component": 3}}, "x: dynamics.component must be a name, got 3", 'write component = "dynamics-name"'),
@@ -178,10 +188,10 @@ OPTIONS = st.dictionaries(st.sampled_from(["width", "depth", "mode"]), VALUES, m
 @given(st.lists(OPTIONS, min_size=5, max_size=5), OPTIONS, st.permutations(["l1", "l2", "l3"]))
 def test_a_resolved_recipe_survives_toml(options: list[dict[str, Any]], training: dict[str, Any], losses: list[str]) -> None:
     slots = {k: [("one", o)] for k, o in zip(KINDS, options, strict=True)} | {"loss": [(n, options[4]) for n in losses]}
-    recipe = resolve([Layer("file", tomllib.loads(to_toml(to_layer(slots, training))))])
+    recipe = resolve([Layer("file", tomllib.loads(to_toml(to_layer(slots, {"training": training}))))])
 
     def given_values(values: dict[str, Any]) -> dict[str, Any]:
         return {k: v for k, v in values.items() if v is not None}
 
     assert recipe.slots == {k: tuple(Part(n, given_values(o)) for n, o in v) for k, v in slots.items()}
-    assert recipe.training == given_values(training)
+    assert recipe.tables["training"] == given_values(training)

@@ -19,7 +19,9 @@ from twm_core.errors import CheckpointError, DataError
 from twm_core.manifest import RunFolder, read_manifest
 from twm_core.registry import Registry
 from twm_core.reporting import Reporter
-from twm_core.training import Trainer, train, validate
+from twm_core.specs import OutputSpec
+from twm_core.trainer import Trainer
+from twm_core.training import train, validate
 
 CASES = {
     "rssm-cat": (False, {"training.ema": 0.0}),
@@ -250,6 +252,29 @@ def test_validation_is_deterministic_and_leaves_the_generators_alone(tiny: Calla
     assert found[0] == found[1]
     assert torch.equal(torch.get_rng_state(), before[0])
     assert torch.equal(trainer.generator.get_state(), before[1])
+
+
+def test_validation_scores_agents_only_where_their_positions_are_decoded(tiny: Callable[..., Plan]) -> None:
+    from twm_core.nn.build import build_dataset
+
+    plan = tiny()
+    dataset = build_dataset(plan)
+    trainer = Trainer(plan, dataset, dataset.windows("train"), torch.device("cpu"))
+    trainer.collect_statistics()
+    named = {k.key: k for k in plan.output.keys}
+    found = {}
+    with trainer.evaluating() as model:
+        for title, keys in (
+            ("all", plan.output.keys),
+            ("existence", (named["agents.exists"],)),
+            ("speeds", (named["agents.state"].model_copy(update={"features": ("vx", "vy")}),)),
+        ):
+            model.output = OutputSpec(keys=keys)
+            found[title] = validate(model, dataset.windows("val"), [0, 1], 2, torch.device("cpu"))
+    assert "val.ade" in found["all"]
+    assert found["existence"] == found["speeds"]
+    assert "val.loss" in found["existence"]
+    assert "val.ade" not in found["existence"]
 
 
 def test_evaluating_shows_the_moving_average_and_puts_the_weights_back(tiny: Callable[..., Plan]) -> None:
