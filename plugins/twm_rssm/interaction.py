@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from twm_rssm.block_linear import dense
+from twm_core.nn.deferred import Projection, deferred_linear
+from twm_core.nn.linear import dense
 
 
 class Interaction(nn.Module):
@@ -29,6 +30,15 @@ class Interaction(nn.Module):
         self.key = max(1, self.value // 2)
         self.project = dense(hidden, heads * (2 * self.key + self.value), bias=False)
 
+    def begin(self) -> Projection:
+        """For the steps of one sequence: `message(x, bias)`, see `forward`."""
+        project = deferred_linear(self.project.weight)
+
+        def message(x: Tensor, bias: Tensor) -> Tensor:
+            return self.messages(project(x), bias)
+
+        return message
+
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """Messages.
 
@@ -39,8 +49,12 @@ class Interaction(nn.Module):
         Returns:
             `[B*A,hidden]`.
         """
+        return self.messages(self.project(x), bias)
+
+    def messages(self, projected: Tensor, bias: Tensor) -> Tensor:
+        """Messages from queries, keys and values `[B*A,heads*(2*key+value)]`."""
         scenes, _, agents, _ = bias.shape
-        projected = self.project(x).view(scenes, agents, self.heads, -1).transpose(1, 2)  # B heads A (key + key + value)
+        projected = projected.view(scenes, agents, self.heads, -1).transpose(1, 2)  # B heads A (key + key + value)
         query, key, value = projected.split((self.key, self.key, self.value), dim=-1)
         scores = F.pad((query @ key.transpose(-1, -2)).float() * self.key**-0.5, (0, 1)) + bias
         weights = torch.softmax(scores, dim=-1)[..., :-1]

@@ -1,117 +1,112 @@
-"""`rssm-cat`: a recurrent state-space model with categorical latents, for one latent per scene or one per agent.
+"""`rssm-cat` and `rssm-gauss`: recurrent state-space models, for one latent per scene or one per agent.
 
     deter_t = cell(deter_{t-1}, stoch_{t-1}, action_{t-1}, message_{t-1})
     prior:     stoch_t ~ p(. | deter_t)                posterior: stoch_t ~ q(. | deter_t, embedding_t)
 
-(Hafner et al., "Mastering diverse domains through world models", 2023). In the layout `agents` every agent has such a state, all share
-the weights, and the message is attention over the other agents' previous states (`interaction.py`). Inside, scenes and agents are
-one batch of `R` rows (`R = B`, `B*A`, `B*S` or `B*S*A`) and sequences are time-major `[T,R,...]`.
+(Hafner et al., "Mastering diverse domains through world models", 2023). The cell is `cell.Cell` or `gru_cell.GRUCell`, the family of
+the distributions one of `latents.py`. In the layout `agents` every agent has such a state, all share the weights, and the message is
+attention over the other agents' previous states (`interaction.py`). Inside, scenes and agents are one batch of `R` rows (`R = B`,
+`B*A`, `B*S` or `B*S*A`), sequences are time-major `[T,R,...]` and what is stochastic is flat, `[R,W]`.
 
-Masks. A row starts anew (zero state) at `is_first`, and at the first step at which its agent is seen. Before that its posterior is
-the initial state. An agent that is absent after having been seen is carried by its prior. The prior is always the step from the
-posterior before, so that it knows nothing of the present step, not even who exists.
+Masks. A row starts anew (initial state) at `is_first`, and at the first step at which its agent is corrected by what is seen. Before
+that its posterior is the initial state. A row that has begun and is not corrected, because its agent is absent or its observation is
+withheld, is carried by its prior. The prior is always the step from the posterior before, so that it knows nothing of the present step,
+not even who exists.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from twm_core import DynamicsGiven, UsageError
 from twm_core.nn.actions import check_actions, masked_actions, previous_actions, spread_over_agents
-from twm_core.nn.distributions import Categorical
+from twm_core.nn.distributions import Categorical, Normal
+from twm_core.nn.imagining import Futures
 from twm_core.nn.interfaces import Dynamics, Embedding, Features, Policy, Trace
 from twm_core.nn.presence import presence
-from twm_core.nn.state import repeat_samples, stack_time, time_major, unfold_samples
+from twm_core.nn.state import time_major
 from twm_rssm.cell import Cell
-from twm_rssm.config import RSSMCatConfig
+from twm_rssm.config import RSSMCatConfig, RSSMGaussConfig
+from twm_rssm.gru_cell import GRUCell
 from twm_rssm.heads import Head, Posterior
 from twm_rssm.interaction import Interaction, attention_bias
-from twm_rssm.sampling import straight_through
+from twm_rssm.latents import CategoricalLatents, GaussianLatents, Latents
+from twm_rssm.scan import Parts, Sequence, Start, masks, scan
 from twm_rssm.state import RSSMState
 
+Config = RSSMCatConfig | RSSMGaussConfig
 
-def build(config: RSSMCatConfig, given: DynamicsGiven) -> RSSM:
+
+def build(config: Config, given: DynamicsGiven) -> RSSM:
     """The dynamics for a config and the specs around it."""
     return RSSM(config=config, given=given)
 
 
-class _Sequence(NamedTuple):
-    """What the scan reads, prepared for the whole sequence, time first."""
-
-    tokens: Tensor  # T R hidden: the embedding's part of the posterior
-    action_parts: Tensor | None  # T R D: the action's part of the cell
-    keep: Tensor  # T R 1: 0 where the state is dropped before the step
-    heard: Tensor | None  # T B A bool: who may be attended to
-    uniform: Tensor  # T R G: the noise
-    forced: Tensor | None  # T R G C: samples to use instead
-    masks: tuple[Tensor, Tensor] | None  # T R 1 each: absent after having been seen (bool), seen (0 or 1); None where nobody is masked
-
-
-class _Scan(NamedTuple):
-    """What the scan gives for each step; the last three only where agents may be masked."""
-
-    deter: list[Tensor]  # R D
-    stoch: list[Tensor]  # R G C
-    logits: list[Tensor]  # R G C
-    posterior_deter: list[Tensor]  # R D: zero for agents that were never seen
-    prior_logits: list[Tensor]  # R G C
-    prior_stoch: list[Tensor]  # R G C
-
-
 class RSSM(Dynamics):
-    """Categorical recurrent state-space model; the config fixes sizes, `given` the layout and the widths around it.
+    """Recurrent state-space model; the config fixes core, sizes and family, `given` the layout and the widths around it.
 
     Args:
-        config: Sizes.
+        config: Of `rssm-cat` or `rssm-gauss`.
         given: Embedding, action and latent specs.
     """
 
-    def __init__(self, *, config: RSSMCatConfig, given: DynamicsGiven) -> None:
+    def __init__(self, *, config: Config, given: DynamicsGiven) -> None:
         super().__init__()
         self.latent = given.latent
         self.config = config
         self.per_agent = given.latent.layout == "agents"
         self.action = given.action
-        self.shape = (config.groups, config.classes)
-        stoch = config.groups * config.classes
+        self.family: Latents
+        if isinstance(config, RSSMCatConfig):
+            self.family = CategoricalLatents(config.groups, config.classes, unimix=config.unimix, stored=config.unimix_stored)
+        else:
+            self.family = GaussianLatents(config.stoch, std=config.std, min_std=config.min_std)
+        self.shape = self.family.shape
+        stoch, stats = given.latent.width - config.deter, math.prod(self.family.stats_shape)
         message = self.per_agent and config.heads > 0
-        self.cell = Cell(
-            deter=config.deter,
-            stoch=stoch,
-            action=given.action.width if given.action is not None else 0,
-            message=message,
-            hidden=config.hidden,
-            blocks=config.blocks,
-            layers=config.dynlayers,
-            eps=config.eps,
-        )
+        sizes = {
+            "deter": config.deter,
+            "stoch": stoch,
+            "action": given.action.width if given.action is not None else 0,
+            "hidden": config.hidden,
+            "layers": config.dynlayers,
+        }
+        self.cell: Cell | GRUCell
+        if config.core == "block-gru":
+            self.cell = Cell(**sizes, message=message, blocks=config.blocks, norm=config.norm, eps=config.eps)
+        else:
+            self.cell = GRUCell(**sizes, message=message, norm=config.norm, eps=config.eps)
         self.interaction = Interaction(config.hidden, heads=config.heads) if message else None
         width = (given.embedding.agents or 0) if self.per_agent else 0
         # In the layout `agents` a scene token, where there is one, informs every agent's posterior.
         width += given.embedding.scene or 0
-        self.posterior = Posterior(config.deter, width, config.hidden, stoch, layers=config.obslayers, eps=config.eps)
-        self.prior = Head(config.deter, config.hidden, stoch, layers=config.imglayers, eps=config.eps)
+        self.posterior = Posterior(config.deter, width, config.hidden, stats, layers=config.obslayers, norm=config.norm, eps=config.eps)
+        self.prior = Head(config.deter, config.hidden, stats, layers=config.imglayers, norm=config.norm, eps=config.eps)
+        self.start = nn.Parameter(torch.zeros(config.deter)) if config.initial == "learned" else None
 
     def initial(self, batch_shape: tuple[int, ...], *, device: torch.device | None = None) -> RSSMState:
-        device = device if device is not None else self.cell.own.device
-        stoch = torch.zeros(*batch_shape, *self.shape, device=device)
-        return RSSMState(
-            torch.zeros(*batch_shape, self.config.deter, device=device),
-            stoch,
-            torch.zeros_like(stoch),
-            torch.zeros(batch_shape, device=device),
-        )
+        device = device if device is not None else self.prior.logits.weight.device
+        start = self._start()
+        if start is None:
+            deter = torch.zeros(*batch_shape, self.config.deter, device=device)
+            stoch = torch.zeros(*batch_shape, *self.shape, device=device)
+        else:
+            deter = start.deter[0].to(device).expand(*batch_shape, -1)
+            stoch = start.stoch[0].to(device).view(self.shape).expand(*batch_shape, *self.shape)
+        stats = torch.zeros(*batch_shape, *self.family.stats_shape, device=device)
+        absent = torch.zeros(batch_shape, device=device)
+        return RSSMState(deter, stoch, stats, absent, absent)
 
     def features(self, state: RSSMState) -> Features:
-        joined = torch.cat((state.deter, state.stoch.flatten(-2)), dim=-1)
+        joined = torch.cat((state.deter, state.stoch.flatten(-len(self.shape))), dim=-1)
         return Features(None, joined) if self.per_agent else Features(joined, None)
 
-    def distribution(self, state: RSSMState) -> Categorical:
-        return Categorical(state.logits, self.config.unimix)
+    def distribution(self, state: RSSMState) -> Categorical | Normal:
+        return self.family.distribution(state.stats)
 
     def observe(
         self,
@@ -122,12 +117,13 @@ class RSSM(Dynamics):
         *,
         state: RSSMState | None = None,
         first_action: Tensor | None = None,
+        withheld: Tensor | None = None,
         generator: torch.Generator | None = None,
         forced: Tensor | None = None,
     ) -> Trace:
         """Run through a sequence, as `Dynamics.observe`, with one more argument, `forced`.
 
-        The samples of prior and posterior share their noise, so that they are equal where the agent is absent.
+        The samples of prior and posterior share their noise, so that they are equal (up to rounding) where the state is not corrected.
 
         Args:
             embedding: Tokens `[B,T,...]`.
@@ -135,43 +131,58 @@ class RSSM(Dynamics):
             is_first: bool `[B,T]`.
             exists: bool `[B,T,A]`; None means that all agents exist.
             state: Carry in.
-            generator: Source of the samples.
             first_action: The action that leads to `t = 0`, `[B,U]` or `[B,A,U]`; None is zero.
-            forced: Posterior samples `[B,T,...,G,C]` to use instead of drawing.
+            withheld: Observations kept from the state, bool `[B,T]`, or `[B,T,A]` in the layout `agents`.
+            generator: Source of the samples.
+            forced: Posterior samples `[B,T,...,G,C]` or `[B,T,...,S]` to use instead of drawing.
+
+        Raises:
+            UsageError: `withheld` is per agent where there is one latent for the scene.
+            Mismatch: Actions are declared and missing, or given and not declared.
         """
         if not self.per_agent:
             exists = None
-        tokens = self._tokens(embedding, exists)
+            if withheld is not None and withheld.dim() != 2:
+                raise UsageError(
+                    f"observe: withheld has shape {tuple(withheld.shape)}, but layout 'scene' has one latent for the scene",
+                    "give one flag for each step, [B,T], or set layout to 'agents'",
+                )
+        tokens = self._tokens(embedding)
         batch, steps = tokens.shape[:2]
         lead = tuple(tokens.shape[2:-1])  # () or (A,)
         carry = state if state is not None else self.initial((batch, *lead), device=tokens.device)
         first = is_first.view(batch, steps, *(1 for _ in lead)).expand(batch, steps, *lead)
-        known = presence(first, exists, carry.stoch.detach().sum((-2, -1)) > 0, carry.present > 0)
+        known = presence(first, exists, carry.seen > 0, carry.present > 0, withheld)
+        masked = exists is not None or withheld is not None
+        if masked:
+            tokens = torch.where(known.corrected.unsqueeze(-1), tokens, 0.0)
         # Batch first, so that the noise of a scene does not depend on how many scenes follow it.
-        uniform = torch.rand((batch, steps, *lead, self.shape[0]), generator=generator, device=tokens.device)
-        sequence = _Sequence(
+        noise = self.family.noise((batch, steps, *lead), generator=generator, device=tokens.device)
+        parts = self._begin()
+        sequence = Sequence(
             tokens=self.posterior.from_embedding(time_major(tokens)),
-            action_parts=self._previous_action_parts(actions, first_action, is_first, known.before, agents=lead),
-            keep=time_major(known.keep.unsqueeze(-1)).float(),
+            action_parts=self._previous_action_parts(parts, actions, first_action, is_first, known.before, agents=lead),
             heard=known.before.transpose(0, 1) if self.interaction is not None else None,
-            uniform=time_major(uniform),
-            forced=None if forced is None else time_major(forced.flatten(-2)).unflatten(-1, self.shape),
-            masks=None if exists is None else (time_major((known.seen & ~exists)[..., None]), time_major(known.seen[..., None]).float()),
+            noise=time_major(noise),
+            forced=None if forced is None else time_major(forced.flatten(-len(self.shape))).unflatten(-1, self.shape),
+            masks=masks(*(time_major(x.unsqueeze(-1)).squeeze(-1) for x in (known.keep, known.seen, known.corrected))),
         )
-        scan = self._scan(sequence, carry)
+        deter = carry.deter.reshape(-1, self.config.deter).float()
+        scanned = scan(parts, sequence, deter, carry.stoch.reshape(deter.shape[0], -1).float(), self._start())
 
         def stack(steps: list[Tensor], *shape: int) -> Tensor:
             return torch.stack([x.view(batch, *lead, *shape) for x in steps], dim=1)
 
-        deter, logit, stoch = stack(scan.deter, -1), stack(scan.logits, *self.shape), stack(scan.stoch, *self.shape)
-        if exists is None:
-            posterior_deter, prior_logit = deter, self.prior(deter).unflatten(-1, self.shape)
-            prior_stoch = straight_through(prior_logit, uniform, self.config.unimix)
-        else:
-            posterior_deter = stack(scan.posterior_deter, -1)
-            prior_logit, prior_stoch = stack(scan.prior_logits, *self.shape), stack(scan.prior_stoch, *self.shape)
-        posterior = RSSMState(posterior_deter, stoch, logit, known.present.float())
-        return Trace(posterior, RSSMState(deter, prior_stoch, prior_logit, known.before.float()))
+        deter, stats, stoch = stack(scanned.deter, -1), stack(scanned.stats, *self.family.stats_shape), stack(scanned.stoch, *self.shape)
+        posterior_deter = stack(scanned.posterior_deter, -1) if masked else deter
+        prior_stats = self.family.stats(self.prior(deter))
+        prior_stoch = self.family.sample(prior_stats, noise)
+        if masked:
+            # The scan computed the same from fewer rows; a distribution must not tell the two apart by their rounding.
+            stats = torch.where((known.seen & ~known.corrected)[..., None, None], prior_stats, stats)
+        posterior = RSSMState(posterior_deter, stoch, stats, known.present.float(), known.seen.float())
+        before = known.before.float()
+        return Trace(posterior, RSSMState(deter, prior_stoch, prior_stats, before, torch.ones_like(before)))
 
     def imagine(
         self,
@@ -183,112 +194,93 @@ class RSSM(Dynamics):
         samples: int = 1,
         generator: torch.Generator | None = None,
     ) -> RSSMState:
-        if steps < 1:
-            raise UsageError(f"imagine needs at least one step, got {steps}")
-        if actions is None:
-            check_actions(None, self.action)
-        here = repeat_samples(state, samples)
+        agents = tuple(state.deter.shape[1:-1])
+        parts = self._begin()
+
+        def part(actions: Tensor, exists: Tensor | None) -> Tensor:
+            return self._action_parts(parts, actions, exists, agents=agents)
+
+        exists = exists if self.per_agent else None
+        futures = Futures(state, steps, actions, spec=self.action, exists=exists, samples=samples, part=part, features=self.features)
+        here: RSSMState = futures.start
         lead = tuple(here.deter.shape[:-1])  # (B*S,) or (B*S, A)
-        uniform = torch.rand((lead[0], steps, *lead[1:], self.shape[0]), generator=generator, device=here.deter.device)
-        noise = time_major(uniform).unbind(0)
-        part_of = None if exists is None or not self.per_agent else exists.repeat_interleave(samples, dim=0)
-        present = torch.ones_like(here.present) if part_of is None else part_of.float()
+        noise = time_major(self.family.noise((lead[0], steps, *agents), generator=generator, device=here.deter.device)).unbind(0)
+        seen = torch.ones_like(here.present)
+        present = seen if futures.exists is None else futures.exists.float()
         bias = attention_bias(present > 0) if self.interaction is not None else None
-        parts: tuple[Tensor, ...] | None = None
-        if isinstance(actions, Tensor):
-            parts = self._action_parts(actions.repeat_interleave(samples, dim=0), part_of, agents=lead[1:]).unbind(0)
         # One-hot samples times a matrix is a sum of its rows. Not for the state handed in: it may be all zero, or carry gradients.
-        table = None if torch.is_grad_enabled() else self.cell.stoch_in.weight.t().contiguous()
+        one_hot = self.family.one_hot and not torch.is_grad_enabled()
+        table = self.cell.stoch_in.weight.t().contiguous() if one_hot else None
         deter = here.deter.reshape(-1, self.config.deter).float()
-        stoch_in = self.cell.stoch_in(here.stoch.reshape(deter.shape[0], -1).float())
+        stoch_in = parts.cell.stoch_in(here.stoch.reshape(deter.shape[0], -1).float())
         states: list[RSSMState] = []
         for t in range(steps):
-            if parts is not None:
-                part = parts[t]
-            elif actions is None:
-                part = None
-            else:
-                chosen = actions(self.features(here))  # pyrefly: ignore[not-callable]
-                part = self._action_parts(chosen.unsqueeze(1), part_of, agents=lead[1:])[0]
-            deter = self._step(deter, stoch_in, part, bias)
-            logits = self.prior(deter).unflatten(-1, self.shape)
-            stoch = straight_through(logits, noise[t], self.config.unimix)
-            here = RSSMState(deter.view(*lead, -1), stoch.view(*lead, *self.shape), logits.view(*lead, *self.shape), present)
+            action_part = futures.action_part(t, here)
+            deter = parts.step(deter, stoch_in, action_part, bias)
+            stats = self.family.stats(parts.prior(deter))
+            stoch = self.family.sample(stats, noise[t])
+            here = RSSMState(
+                deter.view(*lead, -1), stoch.view(*lead, *self.shape), stats.view(*lead, *self.family.stats_shape), present, seen
+            )
             states.append(here)
             if t + 1 < steps:
-                stoch_in = self.cell.stoch_in(stoch.flatten(1)) if table is None else self._sum_of_rows(stoch, table)
-        return unfold_samples(stack_time(states), samples)
+                stoch_in = parts.cell.stoch_in(stoch.flatten(1)) if table is None else self._sum_of_rows(stoch, table)
+        return futures.join(states)
 
-    def _scan(self, sequence: _Sequence, carry: RSSMState) -> _Scan:
-        """The loop over time. Masks are applied in here, while a step is in the cache, not to the whole sequence afterwards."""
-        deter = carry.deter.reshape(-1, self.config.deter).float()
-        stoch = carry.stoch.reshape(deter.shape[0], -1).float()
-        tokens, keep, uniform = sequence.tokens.unbind(0), sequence.keep.unbind(0), sequence.uniform.unbind(0)
-        parts = None if sequence.action_parts is None else sequence.action_parts.unbind(0)
-        forced = None if sequence.forced is None else sequence.forced.unbind(0)
-        masks = None if sequence.masks is None else (sequence.masks[0].unbind(0), sequence.masks[1].unbind(0))
-        out = _Scan([], [], [], [], [], [])
-        for t in range(len(tokens)):
-            bias = None if sequence.heard is None else attention_bias(sequence.heard[t])
-            stoch_in = self.cell.stoch_in(stoch * keep[t])
-            deter = self._step(deter * keep[t], stoch_in, None if parts is None else parts[t], bias)
-            logits = self.posterior(deter, tokens[t])
-            if masks is not None:
-                prior = self.prior(deter)
-                logits = torch.where(masks[0][t], prior, logits)
-                out.prior_logits.append(prior.unflatten(-1, self.shape))
-                out.prior_stoch.append(straight_through(out.prior_logits[-1], uniform[t], self.config.unimix))
-            logits = logits.unflatten(-1, self.shape)
-            hot = straight_through(logits, uniform[t], self.config.unimix, None if forced is None else forced[t])
-            if masks is not None:
-                seen = masks[1][t].unsqueeze(-1)
-                hot, logits = hot * seen, logits * seen
-                out.posterior_deter.append(deter * masks[1][t])
-            out.deter.append(deter)
-            out.stoch.append(hot)
-            out.logits.append(logits)
-            stoch = hot.flatten(1)
-        return out
+    def _start(self) -> Start | None:
+        """The learned initial state: deter = tanh(parameter), stoch = mode of the prior there; None where it is zero."""
+        if self.start is None:
+            return None
+        deter = self.start.tanh().unsqueeze(0)
+        return Start(deter, self.family.mode(self.family.stats(self.prior(deter))).flatten(1))
 
-    def _step(self, deter: Tensor, stoch_in: Tensor, action_part: Tensor | None, bias: Tensor | None) -> Tensor:
-        inputs = self.cell.inputs(deter, stoch_in)
-        message = None
-        if self.interaction is not None and bias is not None:
-            message = self.interaction(inputs[:, 0], bias)
-        return self.cell(deter, inputs, action_part, message)
+    def _begin(self) -> Parts:
+        interaction = None if self.interaction is None else self.interaction.begin()
+        return Parts(self.cell.begin(), interaction, self.posterior.begin(), self.prior.begin(), self.family)
 
     def _sum_of_rows(self, stoch: Tensor, table: Tensor) -> Tensor:
         """What `stoch_in` gives for one-hot variables `[R,G,C]`, from its transposed weight."""
         groups, classes = self.shape
         index = stoch.argmax(-1) + torch.arange(0, groups * classes, classes, device=stoch.device)
-        return F.embedding_bag(index, table, mode="sum") + self.cell.stoch_in.bias
+        rows = F.embedding_bag(index, table, mode="sum")
+        return rows if self.cell.stoch_in.bias is None else rows + self.cell.stoch_in.bias
 
-    def _tokens(self, embedding: Embedding, exists: Tensor | None) -> Tensor:
-        """What the posterior sees, `[B,T,E]` or `[B,T,A,E]`, zero where an agent does not exist."""
+    def _tokens(self, embedding: Embedding) -> Tensor:
+        """What the posterior sees, `[B,T,E]` or `[B,T,A,E]`."""
         scene, agents = embedding
         if not self.per_agent:
             assert scene is not None, "layout 'scene' needs a scene token"
             return scene.float()
         assert agents is not None, "layout 'agents' needs agent tokens"
-        tokens = agents.float() if exists is None else torch.where(exists.unsqueeze(-1), agents.float(), 0.0)
         if scene is None:
-            return tokens
-        return torch.cat((tokens, scene.float().unsqueeze(2).expand(*tokens.shape[:-1], -1)), dim=-1)
+            return agents.float()
+        return torch.cat((agents.float(), scene.float().unsqueeze(2).expand(*agents.shape[:-1], -1)), dim=-1)
 
     def _previous_action_parts(
-        self, actions: Tensor | None, first_action: Tensor | None, is_first: Tensor, before: Tensor, *, agents: tuple[int, ...]
+        self,
+        parts: Parts,
+        actions: Tensor | None,
+        first_action: Tensor | None,
+        is_first: Tensor,
+        before: Tensor,
+        *,
+        agents: tuple[int, ...],
     ) -> Tensor | None:
-        """The part of the action that leads to each step, `[T,R,D]`; an action before a reset is zero."""
+        """The part of the action that leads to each step, `[T,R,...]`; an action before a reset is zero."""
         check_actions(actions, self.action)
         if actions is None or self.action is None:
             return None
-        return self._action_parts(previous_actions(actions, first_action, is_first), before, agents=agents)
+        return self._action_parts(parts, previous_actions(actions, first_action, is_first), before, agents=agents)
 
-    def _action_parts(self, actions: Tensor, exists: Tensor | None, *, agents: tuple[int, ...]) -> Tensor:
-        """`[B,T,U]` or `[B,T,A,U]` to `[T,R,D]`; what an agent that did not exist did counts as zero (`exists` `[B,T,A]` or `[B,A]`)."""
+    def _action_parts(self, parts: Parts, actions: Tensor, exists: Tensor | None, *, agents: tuple[int, ...]) -> Tensor:
+        """`[B,T,U]` or `[B,T,A,U]` to `[T,R,...]`; what an agent that did not exist did counts as zero (`exists` `[B,T,A]` or `[B,A]`).
+
+        Numbers beyond one are divided by their size, as DreamerV3 does.
+        """
         check_actions(actions, self.action)
         assert self.action is not None
         actions = masked_actions(actions, self.action, exists)
+        actions = actions / actions.abs().clamp_min(1).detach()
         if self.action.layout == "agents":
-            return self.cell.action_part(time_major(actions))
-        return spread_over_agents(self.cell.action_part(actions.transpose(0, 1)), agents)
+            return parts.cell.action_part(time_major(actions))
+        return spread_over_agents(parts.cell.action_part(actions.transpose(0, 1)), agents)

@@ -1,4 +1,4 @@
-"""The state of the RSSM: deterministic part, stochastic part, the logits it was drawn from, and who was observed."""
+"""The state of the RSSM: deterministic part, stochastic part, the numbers it was drawn from, and who was observed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ class RSSMState(NamedTuple):
 
     Attributes:
         deter: Deterministic part `[...,D]`.
-        stoch: One-hot sample `[...,G,C]`, straight-through; all zero in the initial state.
-        logits: Raw logits `[...,G,C]` that `stoch` was drawn from; a prior or imagined state holds the prior's.
-        present: 1.0 where the agent was observed at this step (where it takes part, in imagination), else 0.0, `[...]`. Only
+        stoch: Stochastic part: one-hot sample `[...,G,C]` (straight-through) or Gaussian sample `[...,S]` (reparameterised).
+        stats: What fixes the distribution that `stoch` was drawn from: logits `[...,G,C]`, or `[...,2,S]` with means and raw
+            deviations; zero in the initial state. A prior or imagined state holds the prior's.
+        present: 1.0 where the agent was there at this step (where it takes part, in imagination), else 0.0, `[...]`. Only
             agents that are present are attended to by the others in the next step.
+        seen: 1.0 where the state has begun: something was observed since the last reset, or it was imagined; else 0.0, `[...]`.
+            A state that has not begun is the initial one.
     """
 
     deter: Tensor
     stoch: Tensor
-    logits: Tensor
+    stats: Tensor
     present: Tensor
+    seen: Tensor

@@ -11,14 +11,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from twm_core import ActionSpec, DynamicsGiven, EmbeddingSpec, Feature
-from twm_rssm.config import RSSMCatConfig
+from twm_rssm.config import RSSMCatConfig, RSSMGaussConfig
 from twm_rssm.model import RSSM, build
 
-SMALL = {"deter": 16, "hidden": 8, "groups": 3, "classes": 4, "blocks": 4, "heads": 2}
+SMALL = {"deter": 16, "hidden": 8, "blocks": 4, "heads": 2}
+FAMILIES: dict[str, tuple[type[RSSMCatConfig | RSSMGaussConfig], dict[str, int]]] = {
+    "cat": (RSSMCatConfig, {"groups": 3, "classes": 4}),
+    "gauss": (RSSMGaussConfig, {"stoch": 5}),
+}
 
 
-def make_rssm(*, scene: int | None = None, agents: int | None = None, action: str | None = None, seed: int = 0, **options: Any) -> RSSM:
-    config = RSSMCatConfig(**{**SMALL, **options})
+def make_rssm(
+    *, family: str = "cat", scene: int | None = None, agents: int | None = None, action: str | None = None, seed: int = 0, **options: Any
+) -> RSSM:
+    kind, sizes = FAMILIES[family]
+    config = kind(**{**SMALL, **sizes, **options})
     embedding = EmbeddingSpec(scene=scene, agents=agents)
     spec = None if action is None else ActionSpec(layout=action, features=(Feature(name="a"), Feature(name="b")))  # type: ignore[arg-type]
     torch.manual_seed(seed)
@@ -46,30 +53,23 @@ def step(model: RSSM, deter: Tensor, stoch: Tensor, action: Tensor | None, messa
     """The next deter of one row `[D]`, with the inputs repeated for each block."""
     cell, eps = model.cell, model.config.eps
     inputs = [
-        norm_silu(cell.deter_in(deter), cell.state_norm.scale[0], eps),
-        norm_silu(cell.stoch_in(stoch), cell.state_norm.scale[1], eps),
+        norm_silu(cell.deter_in(deter), cell.deter_norm.scale, eps),
+        norm_silu(cell.stoch_in(stoch), cell.stoch_norm.scale, eps),
     ]
-    shared = [cell.shared_state.weight.t()]
     if action is not None:
         bounded = action / action.abs().clamp_min(1)
         inputs.append(norm_silu(cell.action_in(bounded), cell.action_norm.scale, eps))
-        shared.append(cell.shared_action.weight.t())
     if message is not None:
         inputs.append(message)
-        shared.append(cell.shared_message.weight.t())
-    dense = torch.cat(shared)
-    slices = deter.chunk(cell.blocks)
-    size = len(slices[0])
-    hidden = []
-    for g, own in enumerate(slices):
-        kernel = torch.cat((cell.own[g], dense[:, g * size : (g + 1) * size]))
-        hidden.append(torch.cat((own, *inputs)) @ kernel)
-    h = norm_silu(torch.cat(hidden) + cell.shared_state.bias, cell.norm.scale, eps)
+    blocks = len(cell.mix.kernel)
+    slices = deter.chunk(blocks)
+    hidden = [torch.cat((own, *inputs)) @ cell.mix.kernel[g] for g, own in enumerate(slices)]
+    h = norm_silu(torch.cat(hidden) + cell.mix.bias, cell.norm.scale, eps)
     for layer, norm in zip(cell.more, cell.more_norms, strict=True):
-        h = norm_silu(torch.cat([x @ layer.kernel[g] for g, x in enumerate(h.chunk(cell.blocks))]) + layer.bias, norm.scale, eps)
+        h = norm_silu(torch.cat([x @ layer.kernel[g] for g, x in enumerate(h.chunk(blocks))]) + layer.bias, norm.scale, eps)
     new = []
-    for g, (x, own) in enumerate(zip(h.chunk(cell.blocks), slices, strict=True)):
-        reset, candidate, update = (x @ cell.gates.kernel[g] + cell.gates.bias.chunk(cell.blocks)[g]).chunk(3)
+    for g, (x, own) in enumerate(zip(h.chunk(blocks), slices, strict=True)):
+        reset, candidate, update = (x @ cell.gates.kernel[g] + cell.gates.bias.chunk(blocks)[g]).chunk(3)
         update = torch.sigmoid(update - 1)
         new.append(update * torch.tanh(torch.sigmoid(reset) * candidate) + (1 - update) * own)
     return torch.cat(new)
@@ -80,7 +80,7 @@ def messages(model: RSSM, deter: list[Tensor], heard: list[bool]) -> list[Tensor
     layer = model.interaction
     if layer is None:
         return [None] * len(deter)
-    offered = [norm_silu(model.cell.deter_in(d), model.cell.state_norm.scale[0], model.config.eps) for d in deter]
+    offered = [norm_silu(model.cell.deter_in(d), model.cell.deter_norm.scale, model.config.eps) for d in deter]
     parts = [layer.project(x).view(layer.heads, -1).split((layer.key, layer.key, layer.value), dim=-1) for x in offered]
     out: list[Tensor | None] = []
     for i in range(len(deter)):
@@ -132,7 +132,7 @@ def plain_observe(model: RSSM, tokens: Tensor, actions: Tensor | None, is_first:
                     x = norm_silu(layer(x), norm.scale, eps)
                 prior = model.prior.logits(x).view(shape)
                 post = model.posterior
-                x = norm_silu(post.from_deter(new) + post.from_embedding(tokens[b, t, a]), post.norm.scale, eps)
+                x = norm_silu(post.first(torch.cat((new, tokens[b, t, a]))), post.norm.scale, eps)
                 for layer, norm in zip(post.more, post.more_norms, strict=True):
                     x = norm_silu(layer(x), norm.scale, eps)
                 logits = post.logits(x).view(shape)

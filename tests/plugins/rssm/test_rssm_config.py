@@ -21,7 +21,7 @@ SCENE, AGENTS = EmbeddingSpec(scene=7), EmbeddingSpec(agents=5)
 def test_the_plugin_and_its_config_import_no_torch_and_no_numpy() -> None:
     code = "import sys, twm_rssm.plugin, twm_rssm.config; sys.exit(bool({'torch', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-    assert [c.name for c in twm_components()] == ["rssm-cat"]
+    assert [c.name for c in twm_components()] == ["rssm-cat", "rssm-gauss"]
     assert all(isinstance(c, Component) for c in twm_components())
 
 
@@ -58,7 +58,8 @@ def test_one_action_for_each_agent_does_not_fit_a_scene_latent() -> None:
     action = ActionSpec(layout="agents", features=(Feature(name="a"),))
     with pytest.raises(Mismatch, match="one action for the scene") as caught:
         RSSMCatConfig().latent(SCENE, action)
-    assert caught.value.remedy == "choose an encoder with agent tokens and layout 'agents'"
+    assert "choose an encoder with agent tokens" in str(caught.value.remedy)
+    assert "set dataset.actions to false" in str(caught.value.remedy)
     assert RSSMCatConfig().latent(AGENTS, action).layout == "agents"
 
 

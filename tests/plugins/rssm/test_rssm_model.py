@@ -44,7 +44,7 @@ def tokens(seed: int = 2, agents: int = A) -> Tensor:
 
 def readings(trace: Trace) -> list[Tensor]:
     post, prior = trace
-    return [post.deter, post.logits, post.stoch, prior.deter, prior.logits, prior.stoch]
+    return [post.deter, post.stats, post.stoch, prior.deter, prior.stats, prior.stoch]
 
 
 def weigh(values: list[Tensor]) -> Tensor:
@@ -123,8 +123,8 @@ def test_a_scene_token_beside_agent_tokens_informs_every_posterior_and_no_prior_
     changed = scene.clone()
     changed[:, -1] += 1
     one, other = (model.observe(Embedding(s, tokens()), None, resets(), None, generator=seeded()) for s in (scene, changed))
-    assert torch.equal(one.prior.logits, other.prior.logits)
-    assert bool((one.posterior.logits[:, -1] != other.posterior.logits[:, -1]).any(-1).all())
+    assert torch.equal(one.prior.stats, other.prior.stats)
+    assert bool((one.posterior.stats[:, -1] != other.posterior.stats[:, -1]).any(-1).all())
 
 
 @pytest.mark.parametrize("garbage", [7.0, float("nan"), float("inf")])
@@ -156,7 +156,7 @@ def test_an_absent_agent_influences_no_other_agent_and_no_gradient(make: Make) -
     alone = model.observe(
         Embedding(None, with_it[:, :, others]), None, first, None, generator=seeded(), forced=trace.posterior.stoch[:, :, others].detach()
     )
-    assert_close(trace.posterior.logits[:, :, others], alone.posterior.logits)
+    assert_close(trace.posterior.stats[:, :, others], alone.posterior.stats)
     weigh([trace.posterior.deter[:, :, others], trace.prior.stoch[:, :, others]]).backward()
     assert x.grad is not None
     assert bool((x.grad[:, :, 1] == 0).all())
@@ -214,8 +214,8 @@ def test_permuting_agents_permutes_their_states(make: Make) -> None:
     permuted = model.observe(
         Embedding(None, x[:, :, order]), actions[:, :, order], resets(), exists[:, :, order], generator=seeded(), forced=forced[:, :, order]
     )
-    assert_close(permuted.posterior.logits, straight.posterior.logits[:, :, order])
-    assert_close(permuted.prior.logits, straight.prior.logits[:, :, order])
+    assert_close(permuted.posterior.stats, straight.posterior.stats[:, :, order])
+    assert_close(permuted.prior.stats, straight.prior.stats[:, :, order])
 
 
 def test_a_scene_of_the_batch_gives_the_same_alone(make: Make) -> None:
@@ -238,7 +238,7 @@ def test_without_interaction_a_batch_of_32_agents_equals_each_agent_alone(make: 
             i = slice(a, a + 1)
             alone = model.observe(Embedding(None, x[:, :, i]), None, first, exists[:, :, i], generator=seeded(), forced=stoch[:, :, i])
             assert_close(alone.posterior.deter, whole.posterior.deter[:, :, i])
-            assert_close(alone.prior.logits, whole.prior.logits[:, :, i])
+            assert_close(alone.prior.stats, whole.prior.stats[:, :, i])
 
 
 def test_chunks_that_carry_the_state_equal_the_whole_sequence(make: Make) -> None:
@@ -257,7 +257,7 @@ def test_chunks_that_carry_the_state_equal_the_whole_sequence(make: Make) -> Non
         forced=forced[:, cut:],
         state=at_time(head.posterior, cut - 1),
     )
-    for part in ("deter", "logits", "present"):
+    for part in ("deter", "stats", "present", "seen"):
         assert_close(getattr(tail.posterior, part), getattr(whole.posterior, part)[:, cut:])
         assert_close(getattr(tail.prior, part), getattr(whole.prior, part)[:, cut:])
 
@@ -270,7 +270,7 @@ def test_one_imagined_step_is_the_prior_of_the_next_step(make: Make) -> None:
     for t in range(T - 1):
         one = model.imagine(at_time(trace.posterior, t), 1, actions[:, t : t + 1], exists=exists[:, t], generator=seeded())
         assert_close(one.deter[:, 0, 0], trace.prior.deter[:, t + 1])
-        assert_close(one.logits[:, 0, 0], trace.prior.logits[:, t + 1])
+        assert_close(one.stats[:, 0, 0], trace.prior.stats[:, t + 1])
 
 
 @pytest.mark.parametrize("layout", ["scene", "agents"])

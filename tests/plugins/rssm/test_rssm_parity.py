@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,22 @@ from twm_core import ActionSpec, DynamicsGiven, EmbeddingSpec, Feature
 from twm_core.nn.interfaces import Embedding
 from twm_rssm.config import RSSMCatConfig
 from twm_rssm.model import RSSM, build
-from twm_rssm.official import from_official
 from twm_rssm.state import RSSMState
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data" / "dreamerv3_parity"
+
+
+def load_map() -> Any:
+    """`from_official` of tests/parity, which is a folder of files and no package."""
+    spec = importlib.util.spec_from_file_location("official_rssm", Path(__file__).parents[2] / "parity" / "official_rssm.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.from_official
+
+
+from_official = load_map()
 
 
 class Official:
@@ -56,7 +69,7 @@ class Official:
 
     def observe(self) -> Any:
         stoch = self["in/carry/stoch"]
-        carry = RSSMState(self["in/carry/deter"], stoch, torch.zeros_like(stoch), torch.ones(stoch.shape[0]))
+        carry = RSSMState(self["in/carry/deter"], stoch, torch.zeros_like(stoch), torch.ones(len(stoch)), torch.ones(len(stoch)))
         # Their entry t is the action before observation t; ours is the one after it.
         actions = torch.cat((self.actions[:, 1:], torch.zeros_like(self.actions[:, :1])), dim=1)
         return self.model.observe(
@@ -91,8 +104,8 @@ def test_observe_gives_the_official_states_and_logits(official: Official) -> Non
     trace = official.observe()
     assert_same(trace.posterior.deter, official["out/deter"])
     assert_same(trace.posterior.stoch, official["out/stoch"])
-    assert_same(trace.posterior.logits, official["out/post_logit"])
-    assert_same(trace.prior.logits, official["out/prior_logit"])
+    assert_same(trace.posterior.stats, official["out/post_logit"])
+    assert_same(trace.prior.stats, official["out/prior_logit"])
     assert torch.equal(trace.prior.deter, trace.posterior.deter)
 
 
@@ -108,24 +121,24 @@ def test_distributions_give_the_official_divergence_and_entropies(official: Offi
 
 def test_one_imagined_step_gives_the_official_one(official: Official) -> None:
     stoch = official["out/stoch"][:, -1]
-    state = RSSMState(official["out/deter"][:, -1], stoch, torch.zeros_like(stoch), torch.ones(stoch.shape[0]))
+    state = RSSMState(official["out/deter"][:, -1], stoch, torch.zeros_like(stoch), torch.ones(len(stoch)), torch.ones(len(stoch)))
     with torch.no_grad():
         one = official.model.imagine(state, 1, official.imagined_actions[:, :1])
     assert_same(one.deter[:, 0, 0], official["out/imagine1/deter"])
-    assert_same(one.logits[:, 0, 0], official["out/imagine1/logit"])
+    assert_same(one.stats[:, 0, 0], official["out/imagine1/logit"])
 
 
 def test_imagination_with_the_official_samples_gives_the_official_states(official: Official) -> None:
     """Each step starts from our own deterministic state and from the one-hots that the official run drew."""
     stoch = official["out/stoch"][:, -1]
-    state = RSSMState(official["out/deter"][:, -1], stoch, torch.zeros_like(stoch), torch.ones(stoch.shape[0]))
+    state = RSSMState(official["out/deter"][:, -1], stoch, torch.zeros_like(stoch), torch.ones(len(stoch)), torch.ones(len(stoch)))
     deters, logits = [], []
     for h in range(official.imagined_actions.shape[1]):
         with torch.no_grad():
             one = official.model.imagine(state, 1, official.imagined_actions[:, h : h + 1])
         deters.append(one.deter[:, 0, 0])
-        logits.append(one.logits[:, 0, 0])
-        state = RSSMState(deters[-1], official["out/imagine/stoch"][:, h], logits[-1], state.present)
+        logits.append(one.stats[:, 0, 0])
+        state = RSSMState(deters[-1], official["out/imagine/stoch"][:, h], logits[-1], state.present, state.seen)
     assert_same(torch.stack(deters, dim=1), official["out/imagine/deter"])
     assert_same(torch.stack(logits, dim=1), official["out/imagine/logit"])
 

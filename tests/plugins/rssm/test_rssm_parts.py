@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from twm_core.nn.distributions import Categorical
-from twm_rssm.block_linear import BlockLinear, dense, from_blocks, to_blocks
+from twm_core.nn.linear import BlockLinear, dense, from_blocks, to_blocks
+from twm_core.nn.norm import norm_silu
 from twm_rssm.cell import Cell
 from twm_rssm.interaction import Interaction, attention_bias
-from twm_rssm.norm import norm_silu
 from twm_rssm.sampling import draw_index, straight_through
 
 
@@ -65,14 +65,14 @@ def test_the_norm_of_zeros_is_zero_with_a_finite_gradient() -> None:
 def test_one_step_of_the_cell_equals_numpy() -> None:
     rows, deter, hidden, stoch, blocks = 3, 8, 4, 6, 2
     torch.manual_seed(0)
-    cell = Cell(deter=deter, stoch=stoch, action=2, message=False, hidden=hidden, blocks=blocks, layers=1, eps=1e-4)
+    cell = Cell(deter=deter, stoch=stoch, action=2, message=False, hidden=hidden, blocks=blocks, layers=1, norm="rms", eps=1e-4)
     with torch.no_grad():
         for p in cell.parameters():
             p += 0.2 * torch.randn_like(p)
     d, s, a = (torch.randn(rows, n, generator=seeded(n)) for n in (deter, stoch, 2))
-    a *= 3
     with torch.no_grad():
-        ours = cell(d, cell.inputs(d, cell.stoch_in(s)), cell.action_part(a), None).numpy()
+        step = cell.begin()
+        ours = step(d, step.inputs(d, step.stoch_in(s)), step.action_part(a), None).numpy()
 
     w = {k: v.detach().double().numpy() for k, v in cell.named_parameters()}
 
@@ -84,21 +84,17 @@ def test_one_step_of_the_cell_equals_numpy() -> None:
         return 1 / (1 + np.exp(-x))
 
     dn, sn, an = d.double().numpy(), s.double().numpy(), a.double().numpy()
-    an = an / np.maximum(1, np.abs(an))
     z = np.concatenate(
         [
-            act(dn @ w["deter_in.weight"].T + w["deter_in.bias"], w["state_norm.scale"][0]),
-            act(sn @ w["stoch_in.weight"].T + w["stoch_in.bias"], w["state_norm.scale"][1]),
+            act(dn @ w["deter_in.weight"].T + w["deter_in.bias"], w["deter_norm.scale"]),
+            act(sn @ w["stoch_in.weight"].T + w["stoch_in.bias"], w["stoch_norm.scale"]),
             act(an @ w["action_in.weight"].T + w["action_in.bias"], w["action_norm.scale"]),
         ],
         axis=1,
     )
-    dense_part = np.concatenate([w["shared_state.weight"].T, w["shared_action.weight"].T])
     size = deter // blocks
-    h = np.concatenate(
-        [dn[:, g * size : (g + 1) * size] @ w["own"][g] + z @ dense_part[:, g * size : (g + 1) * size] for g in range(blocks)], axis=1
-    )
-    h = act(h + w["shared_state.bias"], w["norm.scale"])
+    h = np.concatenate([np.concatenate((dn[:, g * size : (g + 1) * size], z), axis=1) @ w["mix.kernel"][g] for g in range(blocks)], axis=1)
+    h = act(h + w["mix.bias"], w["norm.scale"])
     wanted = np.empty_like(dn)
     for g in range(blocks):
         i = slice(g * size, (g + 1) * size)
@@ -176,6 +172,6 @@ def test_what_is_not_present_gets_no_gradient_from_messages() -> None:
 def test_one_row_of_the_plain_step_is_the_cell(make: Callable[..., object], plain_step: Callable[..., Tensor]) -> None:
     model = make(scene=5, dynlayers=2)
     d, s = torch.randn(1, 16, generator=seeded()), torch.randn(1, 12, generator=seeded())
-    cell = model.cell  # type: ignore[attr-defined]
+    cell = model.cell.begin()  # type: ignore[attr-defined]
     ours = cell(d, cell.inputs(d, cell.stoch_in(s)), None, None)
     assert torch.allclose(ours[0], plain_step(model, d[0], s[0], None, None), atol=1e-6)
