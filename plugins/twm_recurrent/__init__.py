@@ -1,1 +1,1 @@
-"""Deterministic recurrent dynamics: a GRU over embeddings."""
+"""Recurrent dynamics over embeddings: GRU, LSTM, and a GRU with a Gaussian prior and posterior."""

@@ -1,0 +1,1 @@
+"""Deterministic dynamics: a causal Transformer over time."""
