@@ -1,49 +1,46 @@
 """The agent decoder: latent features and an anchor to the next state of every agent, and to whether it still exists.
 
-An MLP emits, for each agent, a residual to constant velocity in the agent's own frame (see `motion.py`), in units of the residuals'
-standard deviation over the training data, and an existence logit. With the priors that turn, the last known yaw rate (and, behind
-learned gates, the last longitudinal acceleration and, where the data has leaders, an acceleration proportional to the leader's relative
-speed: linear car following, Chandler, Herman & Montroll, 1958) go on acting at every step, as far as the gates of that step let them
-through: noisy yaw rates are shut out, real curves are not learned anew.
+An MLP emits, for each agent, five numbers (or, for absolute states, one for each continuous feature) in units of their deviation over
+the training data, and an existence logit. What the numbers mean is a matter of the parametrisation (see `parametrisation.py`): residuals
+to a kinematic prior (`prior.py`), changes, or states. Options add standard deviations (`gaussian.py`), several courses with a probability
+each (`mixture.py`), and a small head of its own for the heading, which emits sine and cosine of the angle that is added. `telling.py`
+makes distributions of what was emitted.
 
 Two forms, by the layout of the latent:
 
 * agents: the features of an agent decode that agent. A rollout runs the MLP once over all steps, then integrates.
-* scene: there is one latent for all, so each agent asks with its own known motion (own-frame velocity, and position and heading
-  relative to the mean of the scene). A rollout feeds every decoded state back as the next question.
+* scene: there is one latent for all. Either each agent asks with its motion (`queries.py`); then a rollout feeds every decoded state
+  back as the next question, for each course by itself. Or there are slots: the MLP reads the latent alone, once, and its heads emit the
+  numbers of all slots side by side, `[...,D] -> [...,slots x outputs]`, of which agent `a` of the batch takes slot `a`. That is the
+  decoder of the first Traffic World Models; it needs no feedback.
 
-Both are permutation-equivariant, and turn and shift with the world.
+All but slots are permutation-equivariant; all but absolute states turn and shift with the world.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from twm_core.data.dataset import Batch
-from twm_core.errors import PluginError
-from twm_core.nn.distributions import Bernoulli, Distribution
+from twm_core.errors import PluginError, UsageError
+from twm_core.nn.distributions import Distribution
 from twm_core.nn.interfaces import Anchor, Decoder, Features
-from twm_core.nn.normaliser import Normaliser
 from twm_core.specs import DecoderGiven, KeySpec
-from twm_decoders.config import LEADER, MOTION, TURN, AgentsConfig
-from twm_decoders.motion import RESIDUALS, Motion, integrate, residual_between, speeding, turn, turning
+from twm_decoders.config import MOTION, AgentsConfig
+from twm_decoders.parametrisation import Course, parametrisation
+from twm_decoders.prior import Drift
+from twm_decoders.queries import QUESTION, MotionQuery
+from twm_decoders.telling import EXISTS, NUMBERS, STATE, Emitted, blend, of_modes, own, tell, tell_rollout
 
-STATE, EXISTS = "agents.state", "agents.exists"
-_QUERY = 7
+_HEADING = MOTION.index("heading")
+_ACTIVATIONS: dict[str, type[nn.Module]] = {"silu": nn.SiLU, "relu": nn.ReLU}
 _SHUT = -1.5
-
-
-class _Drift(NamedTuple):
-    """Residuals of one step, `[...,A,5]`, that the last known yaw rate, acceleration and relative speed of the leader would cause."""
-
-    turning: Tensor
-    speeding: Tensor
-    following: Tensor
+_WIDEST = 4.0  # decoded deviations lie within e^4 of those of the training data, either way
 
 
 class AgentsDecoder(Decoder):
@@ -56,151 +53,198 @@ class AgentsDecoder(Decoder):
         pooled: Whether they are a scene's (True) or each agent's.
     """
 
+    angles: Tensor
+
     def __init__(self, *, config: AgentsConfig, state: KeySpec, width: int, pooled: bool) -> None:
         super().__init__()
-        self.motion = [state.index(n) for n in MOTION]
+        names = config.decoded(state)
+        angles = [state.features[state.index(n)].kind == "angle" for n in names]
+        self.decoded = [state.index(n) for n in names]
+        self.motion = self.decoded[:NUMBERS]
+        self.numbers = len(names)
+        self.known = len(state.features)
         self.pooled = pooled
         self.existence = config.existence
         self.dropout = config.dropout
-        self.scale = Normaliser(RESIDUALS, floor=1e-4)
-        self.query = Normaliser(_QUERY) if pooled else None
-        widths = [width + (_QUERY if pooled else 0), *[config.width] * config.layers]
+        self.modes = config.modes if config.distribution == "mixture" else 1
+        self.scale = parametrisation(config, angles=angles)
+        self.register_buffer("angles", torch.tensor(angles[NUMBERS:], dtype=torch.bool), persistent=False)
+        self.drift = Drift(prior=config.prior, state=state) if config.parametrisation == "kinematic" else None
+        gates = self.drift.gates if self.drift is not None else 0
+        self.query = MotionQuery() if pooled and config.queries == "motion" else None
+        self.slots = config.slots if pooled and config.queries == "slots" else None
+        sets, outputs = self.slots or 1, self.modes * self.numbers
+        self.activation = _ACTIVATIONS[config.activation]()
+        widths = [width + (QUESTION if self.query is not None else 0), *[config.width] * config.layers]
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
-        self.prior = config.prior
-        self.turn = [state.index(n) for n in TURN] if config.prior != "constant-velocity" else []
-        follows = any(f.name == LEADER for f in state.features)
-        self.leader = state.index(LEADER) if follows and config.prior == "gated-turn" else None
-        self.gates = 2 + (self.leader is not None) if config.prior == "gated-turn" else 0
-        self.head = nn.Linear(config.width, RESIDUALS + int(config.existence) + self.gates)
-        if self.gates:
+        self.head = nn.Linear(config.width, sets * (outputs + int(config.existence) + gates))
+        if gates:
             # Nearly shut at first: where yaw rates are noise, following them is far worse than constant velocity.
-            nn.init.constant_(self.head.bias[-self.gates :], _SHUT)
-
-    def _emit(self, x: Tensor, drift: _Drift | None) -> tuple[Tensor, Tensor | None]:
-        for layer in self.hidden:
-            x = F.dropout(F.silu(layer(x)), self.dropout, self.training)
-        out = self.head(x).float()
-        residual = self.scale.std * out[..., :RESIDUALS]
-        if drift is not None and self.gates:
-            gate = out[..., -self.gates :].sigmoid()
-            residual = (
-                residual + gate[..., :1] * drift.turning + gate[..., 1:2] * drift.speeding + gate[..., 2:].sum(-1, True) * drift.following
+            nn.init.constant_(self.head.bias.detach().view(sets, -1)[:, -gates:], _SHUT)
+        self.angle: nn.Sequential | None = None
+        if config.heading == "angle-head":
+            small = max(8, config.width // 4)
+            self.angle = nn.Sequential(
+                nn.Linear(config.width, small), _ACTIVATIONS[config.activation](), nn.Linear(small, sets * 2 * self.modes)
             )
-        elif drift is not None:
-            residual = residual + drift.turning
-        return residual, out[..., RESIDUALS] if self.existence else None
+        self.spread = nn.Linear(config.width, sets * outputs) if config.distribution != "deterministic" else None
+        self.choice = nn.Linear(config.width, sets * self.modes) if config.distribution == "mixture" else None
 
-    def _drift(self, anchor: Anchor) -> _Drift | None:
-        """What the last known yaw rate, acceleration and leader would do in every step, `[...,A,5]` each."""
-        if not self.turn:
-            return None
-        _, _, h, vx, vy = self._known(anchor).unbind(-1)
-        ax, ay, yaw_rate = torch.where(anchor.exists[..., None], anchor.state[..., self.turn], 0).unbind(-1)
-        along, _ = turn(ax, ay, -h)
-        velocity = torch.stack(turn(vx, vy, -h), dim=-1)
-        dt = anchor.dt[..., None]
-        # Linear car following: an acceleration of (leader's speed - own speed) / 1 s, which the gate scales down to its rate.
-        closing = torch.zeros_like(along)
-        if self.leader is not None:
-            closing = torch.where(anchor.exists, anchor.state[..., self.leader], 0)
-        return _Drift(turning(velocity, yaw_rate, dt), speeding(along, dt), speeding(closing, dt))
+    def _emit(self, x: Tensor, terms: Sequence[Tensor], agents: int) -> Emitted:
+        """Run the MLP from the sums of its first layer, `[...,A,D]` or, for slots, `[...,1,D]`; `agents` is A.
 
-    def _ask(self, motion: Tensor, exists: Tensor) -> Tensor:
-        """What an agent of a pooled latent asks with: `[...,A,7]`, relative to the mean position and direction of the scene."""
-        x, y, h, vx, vy = torch.where(exists[..., None], motion, 0).unbind(-1)
-        many = exists.sum(dim=-1, keepdim=True).clamp_min(1)
+        The `terms` are those of the prior, broadcastable to `[...,A,5]`.
+        """
+        x = F.dropout(self.activation(x), self.dropout, self.training)
+        for layer in self.hidden[1:]:
+            x = F.dropout(self.activation(layer(x)), self.dropout, self.training)
+        out = self._say(self.head, x, agents)
+        unit, numbers = self.scale.unit, self.modes * self.numbers
+        change = unit * self._each(out[..., :numbers])
+        if self.angle is not None:
+            sine, cosine = (unit[_HEADING] * self._each(self._say(self.angle, x, agents))).unbind(-1)
+            turned = torch.atan2(sine, 1 + cosine).unsqueeze(-1)
+            change = torch.cat([change[..., :_HEADING], turned, change[..., _HEADING + 1 :]], dim=-1)
+        gated = self.drift is not None and self.drift.gates > 0
+        gates = out[..., -len(terms) :].sigmoid() if gated else None
+        for i, term in enumerate(terms):
+            by = term if gates is None else gates[..., i : i + 1] * term
+            change = change + by.unsqueeze(-3)
+        noise = None
+        if self.spread is not None:
+            noise = unit * (_WIDEST * (self._each(self._say(self.spread, x, agents)) / _WIDEST).tanh()).exp()
+        return Emitted(
+            change=change,
+            noise=noise,
+            choice=self._say(self.choice, x, agents) if self.choice is not None else None,
+            exists=out[..., numbers] if self.existence else None,
+        )
 
-        def mean(value: Tensor) -> Tensor:
-            return (value * exists).sum(dim=-1, keepdim=True) / many
+    def _say(self, head: nn.Module, x: Tensor, agents: int) -> Tensor:
+        """What a head says of each agent, `[...,A,N]`."""
+        out = head(x).float()
+        if self.slots is None:
+            return out
+        return out.squeeze(-2).unflatten(-1, (self.slots, -1))[..., :agents, :]
 
-        # With headings that cancel exactly there is no direction; atan2(0, 0) is 0 and has no gradient to give.
-        direction = torch.atan2(mean(h.sin()), mean(h.cos()).where(exists.any(dim=-1, keepdim=True), torch.ones_like(many))).detach()
-        px, py = turn(x - mean(x), y - mean(y), -direction)
-        ux, uy = turn(vx, vy, -h)
-        asked = torch.stack([px, py, (h - direction).sin(), (h - direction).cos(), ux, uy, torch.hypot(ux, uy + 1e-6)], dim=-1)
-        return torch.where(exists[..., None], asked, 0)
+    def _each(self, out: Tensor) -> Tensor:
+        """`[...,A,M*N]` as `[...,M,A,N]`."""
+        return out.unflatten(-1, (self.modes, -1)).movedim(-2, -3)
 
-    def _inputs(self, features: Features, motion: Tensor, exists: Tensor) -> Tensor:
-        if self.query is None:
+    def _read(self, features: Features) -> Tensor:
+        """The features' share of the first layer: `[...,A,D]`, or `[...,1,D]`, computed once for all agents and courses, of a scene."""
+        first = self.hidden[0]
+        assert isinstance(first, nn.Linear)
+        if not self.pooled:
             assert features.agents is not None
-            return features.agents
+            return first(features.agents)
         assert features.scene is not None
-        asked = self.query(self._ask(motion, exists)).clamp(-10, 10)
-        return torch.cat([features.scene.unsqueeze(-2).expand(*asked.shape[:-1], -1), asked], dim=-1)
+        return F.linear(features.scene, first.weight[:, : features.scene.shape[-1]], first.bias).unsqueeze(-2)
 
-    def _wrap_up(self, states: Tensor, heading: Tensor, logit: Tensor | None) -> dict[str, Distribution]:
-        decoded: dict[str, Distribution] = {STATE: Motion(states, heading, self.scale.std)}
-        if logit is not None:
-            decoded[EXISTS] = Bernoulli(logit)
-        return decoded
+    def _inputs(self, read: Tensor, motion: Tensor, exists: Tensor) -> Tensor:
+        """Sums of the first layer `[...,A,D]`: what `_read` gave plus the queries' share."""
+        first = self.hidden[0]
+        assert isinstance(first, nn.Linear)
+        if self.query is not None:
+            return read + F.linear(self.query.ask(motion, exists), first.weight[:, -QUESTION:])
+        return read
 
     def forward(self, features: Features, anchor: Anchor | None) -> dict[str, Distribution]:
-        anchor = _needed(anchor)
+        anchor = self._start(features, anchor)
         motion = self._known(anchor)
-        residual, logit = self._emit(self._inputs(features, motion, anchor.exists), self._drift(anchor))
+        x = self._inputs(self._read(features), motion, anchor.exists)
+        said = self._emit(x, self._terms(motion, anchor), motion.shape[-2])
         dt = anchor.dt.expand(motion.shape[:-2])
-        states = integrate(motion, residual.unsqueeze(-3), dt).squeeze(-3)
-        return self._wrap_up(states, motion[..., 2], logit)
+        start = motion.unsqueeze(-3).expand(*motion.shape[:-2], self.modes, -1, -1)
+        course = self.scale.course(start, said.change.unsqueeze(-3), dt.unsqueeze(-1).expand(*dt.shape, self.modes))
+        return tell(Course(course.states.squeeze(-3), course.heading.squeeze(-2)), said, self.scale.unit, self.angles)
 
     def rollout(self, features: Features, anchor: Anchor | None) -> dict[str, Distribution]:
-        anchor = _needed(anchor)
-        motion = self._known(anchor)[:, None]  # B 1 A 5
-        dt = anchor.dt[:, None]
-        if self.pooled:
-            return self._rollout_fed_back(features, motion, anchor, dt)
-        assert features.agents is not None
-        drift = self._drift(anchor)
-        if drift is not None:
-            drift = _Drift(*(x[:, None, None] for x in drift))  # B 1 1 A 5
-        residual, logit = self._emit(features.agents, drift)  # B S H A ...
-        samples = residual.shape[1]
-        motion = motion.expand(-1, samples, -1, -1)
-        states = integrate(motion, residual, dt.expand(-1, samples))
-        heading = torch.cat([motion[:, :, None, :, 2], states[:, :, :-1, :, 2]], dim=2)
-        return self._wrap_up(states, heading, logit)
+        anchor = self._start(features, anchor, rollout=True)
+        motion = self._known(anchor)  # B A 5
+        terms = self._terms(motion, anchor)
+        read = features.scene if self.pooled else features.agents
+        assert read is not None
+        samples = read.shape[1]
+        dt = anchor.dt[:, None].expand(-1, samples)  # B S
+        start = motion[:, None, None].expand(-1, samples, self.modes, -1, -1)  # B S M A 5
+        if self.query is not None:
+            course, said = self._feed_back(features, start, anchor, terms, dt)
+        else:
+            x = self._inputs(self._read(features), motion, anchor.exists)  # B S H A D
+            said = self._emit(x, [term[:, None, None] for term in terms], motion.shape[-2])  # B S H M A ...
+            said = said._replace(change=said.change.movedim(3, 2), noise=None if said.noise is None else said.noise.movedim(3, 2))
+            course = self.scale.course(start, said.change, of_modes(dt, self.modes))
+        return tell_rollout(course, said, self.scale, self.angles, dt)
 
-    def _rollout_fed_back(self, features: Features, motion: Tensor, anchor: Anchor, dt: Tensor) -> dict[str, Distribution]:
-        assert features.scene is not None
-        drift = self._drift(anchor)
-        if drift is not None:
-            drift = _Drift(*(x[:, None] for x in drift))  # B 1 A 5
-        samples, steps = features.scene.shape[1:3]
-        motion = motion.expand(-1, samples, -1, -1)
-        exists, dt = anchor.exists[:, None].expand(-1, samples, -1), dt.expand(-1, samples)
+    def _feed_back(self, features: Features, motion: Tensor, anchor: Anchor, terms: Sequence[Tensor], dt: Tensor) -> tuple[Course, Emitted]:
+        """Step after step, each course asking with its own last state; what is said has the axes of `rollout`."""
+        read = self._read(features).unsqueeze(3)  # B S H 1 1 D
+        exists = anchor.exists[:, None, None].expand(motion.shape[:-1])
+        terms = [x[:, None, None] for x in terms]
         states: list[Tensor] = []
         headings: list[Tensor] = []
-        logits: list[Tensor | None] = []
-        for h in range(steps):
-            residual, logit = self._emit(self._inputs(Features(features.scene[:, :, h], None), motion, exists), drift)
-            headings.append(motion[..., 2])
-            motion = integrate(motion, residual.unsqueeze(-3), dt).squeeze(-3)
-            states.append(motion)
-            logits.append(logit)
-        joined = None if logits[0] is None else torch.stack([x for x in logits if x is not None], dim=2)
-        return self._wrap_up(torch.stack(states, dim=2), torch.stack(headings, dim=2), joined)
+        said: list[Emitted] = []
+        for h in range(read.shape[2]):
+            step = self._emit(self._inputs(read[:, :, h], motion, exists), terms, motion.shape[-2])
+            # Course m has asked, so only what is said of course m counts: B S M M A 5 to B S M A 5.
+            step = step._replace(change=own(step.change), noise=None if step.noise is None else own(step.noise))
+            course = self.scale.course(motion, step.change.unsqueeze(-3), of_modes(dt, self.modes))
+            state = course.states.squeeze(-3)
+            motion = state[..., :NUMBERS]
+            states.append(state)
+            headings.append(course.heading.squeeze(-2))
+            said.append(step)
+        first = said[0]
+        choice = None if first.choice is None else first.choice[:, :, :1]  # all courses ask the same at first: B S 1 A M
+        joined = Emitted(
+            change=torch.stack([s.change for s in said], dim=3),
+            noise=torch.stack([s.noise for s in said if s.noise is not None], dim=3) if first.noise is not None else None,
+            choice=choice,
+            exists=torch.stack([blend(s.exists, choice) for s in said if s.exists is not None], dim=2) if self.existence else None,
+        )
+        return Course(torch.stack(states, dim=3), torch.stack(headings, dim=3)), joined
 
     def _known(self, anchor: Anchor) -> Tensor:
         return torch.where(anchor.exists[..., None], anchor.state[..., self.motion], 0)
 
+    def _terms(self, motion: Tensor, anchor: Anchor) -> tuple[Tensor, ...]:
+        return () if self.drift is None else self.drift.terms(motion, anchor)
+
+    def _start(self, features: Features, anchor: Anchor | None, *, rollout: bool = False) -> Anchor:
+        """The anchor; absolute states that nobody has to ask for do without one.
+
+        Raises:
+            PluginError: There is no anchor where one is needed.
+            UsageError: There are more agents than slots.
+        """
+        if anchor is not None:
+            if self.slots is not None and (agents := anchor.exists.shape[-1]) > self.slots:
+                raise UsageError(
+                    f"decoder agents: a batch with {agents} agents cannot be decoded into {self.slots} slots",
+                    f"set decoder.agents.slots to {agents} or more, or decoder.agents.queries to 'motion'",
+                )
+            return anchor
+        if self.scale.anchored or self.query is not None:
+            raise PluginError("decoder agents: decoding motion needs an anchor, got none", "pass the last known situation as Anchor")
+        read = features.scene if self.pooled else features.agents
+        assert read is not None
+        lead = read.shape[:1] if rollout else read.shape[: -1 if self.pooled else -2]
+        agents = self.slots or read.shape[-2]
+        state = read.new_zeros(*lead, agents, self.known)
+        return Anchor(state, torch.zeros_like(state[..., 0], dtype=torch.bool), read.new_zeros(lead))
+
     def collect_statistics(self, batch: Batch) -> None:
-        motion, exists = batch[STATE][..., self.motion], batch[EXISTS]
-        both = exists[:, 1:] & exists[:, :-1]
-        dt = batch["dt"][:, None].expand(-1, motion.shape[1] - 1)
-        self.scale.update(residual_between(motion[:, :-1], motion[:, 1:], dt)[both])
+        states, exists = batch[STATE][..., self.decoded], batch[EXISTS]
+        self.scale.learn(states, exists, batch["dt"])
         if self.query is not None:
-            self.query.update(self._ask(motion, exists)[exists])
-
-
-def _needed(anchor: Anchor | None) -> Anchor:
-    if anchor is None:
-        raise PluginError("decoder agents: decoding motion needs an anchor, got none", "pass the last known situation as Anchor")
-    return anchor
+            self.query.learn(states[..., :NUMBERS], exists)
 
 
 def build(config: AgentsConfig, given: DecoderGiven) -> AgentsDecoder:
-    """Build the decoder for the layout of the latent; agent features are preferred where there are both."""
+    """Build the decoder for the layout of the latent; where there are both, agent features are preferred unless slots are asked for."""
     agents, scene = given.latent.agents, given.latent.scene
-    pooled = agents is None
-    width = scene if agents is None else agents
+    pooled = agents is None or config.queries == "slots"
+    width = scene if pooled else agents
     assert width is not None
     return AgentsDecoder(config=config, state=given.seen.get(STATE), width=width, pooled=pooled)

@@ -1,7 +1,7 @@
 """Binary cross-entropy on existence.
 
-Counted for agents that have been seen at an earlier step: which slot a newcomer will take cannot be known. An agent that has left
-goes on being counted as absent, so that imagined agents learn to stay away.
+Counted for agents that have been seen at an earlier step of the episode: which slot a newcomer will take cannot be known. An agent that
+has left goes on being counted as absent, so that imagined agents learn to stay away.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from twm_core.nn.batches import seen_before
 from twm_core.nn.interfaces import Loss, Outputs
 from twm_core.nn.masking import masked_mean
 from twm_core.specs import LossGiven
+from twm_losses.branches import branches
 from twm_losses.config import ExistenceConfig
 
 KEY = "agents.exists"
@@ -28,15 +29,11 @@ class Existence(Loss):
 
     def forward(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         exists = batch[KEY]
-        mask = seen_before(exists)
+        mask = seen_before(exists, batch["is_first"])
         terms = {}
-        for name, factor, decoded in (
-            ("reconstruction", self.config.reconstruction, outputs.reconstruction),
-            ("prediction", self.config.prediction, outputs.prediction),
-        ):
-            if factor > 0:
-                surprise = torch.where(mask, -decoded[KEY].log_prob(exists), 0)
-                terms[name] = factor * masked_mean(surprise, mask)
+        for name, factor, decoded in branches(self.config, outputs):
+            surprise = torch.where(mask, -decoded[KEY].log_prob(exists), 0)
+            terms[name] = factor * masked_mean(surprise, mask)
         return terms
 
 

@@ -18,7 +18,9 @@ from twm_core.nn.distributions import Distribution
 from twm_core.nn.interfaces import Loss, Outputs
 from twm_core.nn.masking import masked_mean
 from twm_core.specs import LossGiven
+from twm_losses.branches import branches
 from twm_losses.config import HuberConfig
+from twm_losses.masks import moved
 
 KEY = "agents.state"
 
@@ -34,14 +36,10 @@ class Huber(Loss):
     def forward(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         exists = batch["agents.exists"]
         truth = torch.where(exists[..., None], batch[KEY], 0)[:, 1:, :, self.features]
-        mask = exists[:, 1:] & exists[:, :-1]
+        mask = moved(batch)
         terms = {}
-        for name, factor, decoded in (
-            ("reconstruction", self.config.reconstruction, outputs.reconstruction),
-            ("prediction", self.config.prediction, outputs.prediction),
-        ):
-            if factor > 0:
-                terms[name] = factor * self._term(decoded[KEY].map(lambda x: x[:, 1:]), truth, mask)
+        for name, factor, decoded in branches(self.config, outputs):
+            terms[name] = factor * self._term(decoded[KEY].map(lambda x: x[:, 1:]), truth, mask)
         return terms
 
     def _term(self, decoded: Distribution, truth: Tensor, mask: Tensor) -> Tensor:

@@ -17,7 +17,8 @@ from twm_core.data.schema import traffic_observations
 from twm_core.nn.interfaces import Anchor, Features
 from twm_decoders.agents import AgentsDecoder, build
 from twm_decoders.config import MOTION, AgentsConfig
-from twm_decoders.motion import Motion, residual_between, turn, wrap
+from twm_decoders.kinematics import residual_between, turn, wrap
+from twm_decoders.motion import Motion
 
 # Not the order of the schema, so that a fixed index would be noticed.
 FEATURES = ("length", "vy", "vx", "yaw_rate", "heading", "ay", "y", "ax", "x")
@@ -31,7 +32,7 @@ LAYOUTS = ["agents", "scene"]
 
 def make(layout: str = "agents", *, zero_head: bool = False, **options: Any) -> AgentsDecoder:
     """A decoder with random weights, residual statistics that are not the identity, and on wish a head that says nothing."""
-    config = AgentsConfig(**{"width": 8, "layers": 1, **options})
+    config = AgentsConfig.model_validate({"width": 8, "layers": 1, **options})
     latent = LatentSpec(layout=layout, width=D)  # pyrefly: ignore[bad-argument-type]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -265,7 +266,7 @@ def test_priors_that_turn_need_a_yaw_rate_and_the_remedy_works() -> None:
     latent = LatentSpec(layout="agents", width=D)
     for prior in ("constant-turn", "gated-turn"):
         with pytest.raises(Mismatch, match=r"needs feature '.*' in key 'agents\.state'") as caught:
-            AgentsConfig(prior=prior).output(latent, seen)  # pyrefly: ignore[bad-argument-type]
+            AgentsConfig(prior=prior).output(latent, seen)
         assert caught.value.remedy == "set decoder.agents.prior to 'constant-velocity'"
     assert AgentsConfig(prior="constant-velocity").output(latent, seen).get("agents.state").features == MOTION
 

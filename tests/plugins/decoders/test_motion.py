@@ -14,13 +14,17 @@ from hypothesis import strategies as st
 from jaxtyping import jaxtyped
 from torch import Tensor
 
-from twm_decoders import motion as kinematics
-from twm_decoders.motion import RESIDUALS, Motion, turn, wrap
+from twm_decoders import kinematics
+from twm_decoders.kinematics import RESIDUALS, turn, wrap
+from twm_decoders.motion import Motion
 
 # With the shapes of their annotations checked at every call.
-integrate, residual_between, speeding, turning = (
-    jaxtyped(typechecker=beartype)(f) for f in (kinematics.integrate, kinematics.residual_between, kinematics.speeding, kinematics.turning)
-)
+CHECKED = jaxtyped(typechecker=beartype)
+integrate = CHECKED(kinematics.integrate)
+residual_between = CHECKED(kinematics.residual_between)
+accelerating = CHECKED(kinematics.accelerating)
+speeding = CHECKED(kinematics.speeding)
+turning = CHECKED(kinematics.turning)
 
 SEEDS = st.integers(0, 10**6)
 ANGLES = st.floats(-10, 10)
@@ -79,6 +83,28 @@ def test_integrating_inverts_to_the_same_residuals(seed: int) -> None:
     torch.testing.assert_close(again, residual)
 
 
+@given(SEEDS, st.integers(1, 6))
+def test_without_coasting_positions_follow_the_displacements_alone(seed: int, steps: int) -> None:
+    motion, change = draw(1, 2, 5, seed=seed, scale=4), draw(1, steps, 2, 5, seed=seed + 1)
+    dt = torch.tensor([0.3], dtype=torch.float64)
+    out = integrate(motion, change, dt, coasting=False)
+    for a in range(2):
+        # Without v dt a step of any length is a step of none.
+        np.testing.assert_allclose(out[0, :, a].numpy(), plain(motion[0, a].tolist(), change[0, :, a].tolist(), 0.0), atol=1e-9)
+    states = torch.cat([motion[:, None], out], dim=1)
+    again = residual_between(states[:, :-1], states[:, 1:], dt[:, None].expand(1, steps), coasting=False)
+    torch.testing.assert_close(again[..., [0, 1, 3, 4]], change[..., [0, 1, 3, 4]])
+
+
+@given(SEEDS, ANGLES)
+def test_shifting_by_a_difference_leads_to_the_other_state(seed: int, heading: float) -> None:
+    one, other = draw(4, 5, seed=seed), draw(4, 5, seed=seed + 1)
+    by = torch.full((4,), heading, dtype=torch.float64)
+    reached = kinematics.shifted(one, kinematics.difference(other, one, by), by)
+    torch.testing.assert_close(reached[..., [0, 1, 3, 4]], other[..., [0, 1, 3, 4]])
+    torch.testing.assert_close((reached - other)[..., 2].cos(), torch.ones(4, dtype=torch.float64))
+
+
 def world(motion: Tensor, angle: float, dx: float, dy: float) -> Tensor:
     """The same motion in a world that was turned, then shifted."""
     x, y, h, vx, vy = motion.unbind(-1)
@@ -128,6 +154,23 @@ def test_speeding_is_an_exact_constant_acceleration(acceleration: float, speed: 
     np.testing.assert_allclose(out[:, 0], way * math.cos(heading), atol=1e-9)
     np.testing.assert_allclose(out[:, 1], way * math.sin(heading), atol=1e-9)
     np.testing.assert_allclose(out[:, 3], (speed + acceleration * t) * math.cos(heading), atol=1e-9)
+
+
+@given(SEEDS, ANGLES)
+def test_accelerating_along_and_across_is_an_exact_constant_acceleration(seed: int, heading: float) -> None:
+    steps, dt = 6, 0.2
+    own = draw(1, 1, 2, seed=seed)
+    motion = torch.tensor([[[1.0, 2.0, heading, 3.0, -4.0]]], dtype=torch.float64)
+    residual = accelerating(own, torch.tensor([[dt]], dtype=torch.float64))
+    out = integrate(motion, residual[:, None].expand(1, steps, 1, 5), torch.tensor([dt], dtype=torch.float64))[0, :, 0].numpy()
+    t = dt * np.arange(1, steps + 1)
+    along, across = own[0, 0].tolist()
+    ax = along * math.cos(heading) - across * math.sin(heading)
+    ay = along * math.sin(heading) + across * math.cos(heading)
+    np.testing.assert_allclose(out[:, 0], 1 + 3 * t + ax * t**2 / 2, atol=1e-9)
+    np.testing.assert_allclose(out[:, 1], 2 - 4 * t + ay * t**2 / 2, atol=1e-9)
+    np.testing.assert_allclose(out[:, 3], 3 + ax * t, atol=1e-9)
+    np.testing.assert_allclose(out[:, 4], -4 + ay * t, atol=1e-9)
 
 
 @given(st.floats(-50, 50))

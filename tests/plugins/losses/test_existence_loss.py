@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from twm_core import LatentSpec, OutputKey, OutputSpec
+from twm_core.data.schema import MOTION, traffic_observations
 from twm_losses.config import ExistenceConfig
 from twm_losses.existence import Existence
 
@@ -62,7 +63,8 @@ def test_a_factor_of_zero_leaves_the_branch_out(scene: Any) -> None:
 
 def test_it_needs_decoded_existence() -> None:
     latent = LatentSpec(layout="agents", width=2)
-    refused = ExistenceConfig().accepts(OutputSpec(keys=(OutputKey(key="agents.state", distribution="motion"),)), latent)
+    seen = traffic_observations(features=MOTION, dt=0.1, context=2, horizon=2, protocol="p")
+    refused = ExistenceConfig().accepts(OutputSpec(keys=(OutputKey(key="agents.state", distribution="motion"),)), latent, seen)
     assert refused is not None
     assert refused.message == "needs a decoder that returns 'agents.exists', got output(agents.state: motion)"
-    assert ExistenceConfig().accepts(OutputSpec(keys=(OutputKey(key="agents.exists", distribution="bernoulli"),)), latent) is None
+    assert ExistenceConfig().accepts(OutputSpec(keys=(OutputKey(key="agents.exists", distribution="bernoulli"),)), latent, seen) is None

@@ -17,11 +17,12 @@ from twm_losses.config import RolloutConfig
 from twm_losses.rollout import RolloutLoss, build
 
 LATENT = LatentSpec(layout="agents", width=2)
+SEEN = traffic_observations(features=("vy", "vx", "heading", "y", "x"), dt=0.1, context=2, horizon=2, protocol="p")
 
 
 def make(scene: Any, **options: Any) -> RolloutLoss:
-    config = RolloutConfig(**{"best": 1.0, "mean": 1.0, "existence": 1.0, **options})
-    return RolloutLoss(config=config, truth=list(scene.truth), decoded=[0, 1], existence=True)
+    config = RolloutConfig(**{"samples": 3, "best": 1.0, "mean": 1.0, "existence": 1.0, **options})
+    return RolloutLoss(config=config, truth=list(scene.truth), decoded=[0, 1], existence=True, agents=True)
 
 
 def huber(e: float, beta: float) -> float:
@@ -77,6 +78,22 @@ def test_existence_equals_a_plain_loop_over_agents_that_began(scenes: Any, seed:
     np.testing.assert_allclose(term.item(), 0.5 * np.mean(each) if each else 0, rtol=1e-4)
 
 
+@pytest.mark.parametrize(("samples", "steps"), [(2, None), (3, 2), (1, 1)])
+@torch.no_grad()
+def test_it_takes_its_own_samples_and_steps_of_a_larger_rollout(scene: Any, samples: int, steps: int | None) -> None:
+    loss = make(scene, samples=samples, steps=steps)
+    terms = loss(scene.outputs(), scene.batch)
+    decoded = scene.outputs().rollout.decoded
+    cut = {k: d.map(lambda x: x[:, :samples, :steps]) for k, d in decoded.items()}
+    exact = loss(scene.outputs(rollout=scene.outputs().rollout._replace(decoded=cut)), scene.batch)
+    assert {k: v.item() for k, v in terms.items()} == {k: v.item() for k, v in exact.items()}
+    scene.futures[:, samples:] = torch.nan
+    if steps is not None:
+        scene.futures[:, :, steps:] = torch.nan
+    again = loss(scene.outputs(), scene.batch)
+    assert (again["best"].item(), again["mean"].item()) == (terms["best"].item(), terms["mean"].item())
+
+
 def test_the_best_term_trains_only_the_best_future_of_each_agent(scene: Any) -> None:
     make(scene)(scene.outputs(), scene.batch)["best"].backward()
     moved = scene.futures.grad.abs().sum((2, 4)) > 0  # B S A
@@ -109,15 +126,26 @@ def test_an_empty_scene_costs_nothing_and_has_finite_gradients(empty_scene: Any)
 
 def test_existence_is_left_out_at_factor_zero_and_where_it_is_not_decoded(scene: Any) -> None:
     assert set(make(scene, existence=0)(scene.outputs(), scene.batch)) == {"best", "mean"}
-    loss = RolloutLoss(config=RolloutConfig(), truth=list(scene.truth), decoded=[0, 1], existence=False)
+    loss = RolloutLoss(config=RolloutConfig(), truth=list(scene.truth), decoded=[0, 1], existence=False, agents=True)
     assert set(loss(scene.outputs(), scene.batch)) == {"best", "mean"}
 
 
 def test_positions_are_found_by_name_on_both_sides() -> None:
-    seen = traffic_observations(features=("vy", "vx", "heading", "y", "x"), dt=0.1, context=2, horizon=2, protocol="p")
     output = OutputSpec(keys=(OutputKey(key="agents.state", distribution="motion", features=("vx", "x", "y")),))
-    loss = build(RolloutConfig(), LossGiven(output=output, latent=LATENT, seen=seen))
+    loss = build(RolloutConfig(), LossGiven(output=output, latent=LATENT, seen=SEEN))
     assert (loss.truth, loss.decoded, loss.existence) == ([4, 3], [1, 2], False)
+
+
+def test_it_needs_positions_and_windows_with_predicted_steps() -> None:
+    output = OutputSpec(keys=(OutputKey(key="agents.state", distribution="motion", features=("vx", "x", "y")),))
+    assert RolloutConfig().accepts(output, LATENT, SEEN) is None
+    refused = RolloutConfig().accepts(output, LATENT, SEEN.model_copy(update={"horizon": 0}))
+    assert refused is not None
+    assert refused.needs == "windows with predicted steps"
+    nameless = OutputSpec(keys=(OutputKey(key="agents.state", distribution="motion"),))
+    refused = RolloutConfig().accepts(nameless, LATENT, SEEN)
+    assert refused is not None
+    assert refused.message == "needs decoded features 'x', 'y' of 'agents.state', got features without names"
 
 
 def test_without_a_rollout_it_says_why(scene: Any) -> None:
@@ -127,9 +155,9 @@ def test_without_a_rollout_it_says_why(scene: Any) -> None:
 
 
 def test_it_asks_for_as_many_futures_as_its_config_says() -> None:
-    config = RolloutConfig(samples=5)
+    config = RolloutConfig(samples=5, steps=7, grow=100)
     request = config.rollout()
     assert request is not None
-    assert request.samples == 5
+    assert (request.samples, request.steps, request.grow) == (5, 7, 100)
     assert config.branches() == {"rollout"}
-    assert config.accepts(OutputSpec(), LATENT) is not None
+    assert config.accepts(OutputSpec(), LATENT, SEEN) is not None

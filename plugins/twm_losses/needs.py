@@ -1,0 +1,46 @@
+"""What losses need of decoders and data, and how they refuse. Torch-free."""
+
+from __future__ import annotations
+
+from twm_core import Mismatch, ObservationSpec, OutputSpec
+
+STATE = "agents.state"
+
+
+def lacks_key(output: OutputSpec, key: str) -> Mismatch | None:
+    """None where `key` is decoded, else what is missing."""
+    if output.has(key):
+        return None
+    return Mismatch(needs=f"a decoder that returns {key!r}", got=str(output), remedy="add --decoder agents")
+
+
+def lacks_features(output: OutputSpec, seen: ObservationSpec, *names: str) -> Mismatch | None:
+    """None where `agents.state` is decoded and seen with all these features, else what is missing."""
+    refused = lacks_key(output, STATE) or lacks_truth(seen, STATE)
+    if refused is not None:
+        return refused
+    decoded = output.get(STATE).features
+    missing = [n for n in names if n not in decoded]
+    if missing:
+        needs = f"decoded features {', '.join(map(repr, missing))} of {STATE!r}"
+        return Mismatch(needs=needs, got=f"features {', '.join(decoded) or 'without names'}", remedy="add --decoder agents")
+    known = [f.name for f in seen.get(STATE).features]
+    missing = [n for n in names if n not in known]
+    if missing:
+        needs = f"features {', '.join(map(repr, missing))} in key {STATE!r}"
+        return Mismatch(needs=needs, got=f"features {', '.join(known)}", remedy="choose a dataset of traffic, such as --dataset highway")
+    return None
+
+
+def lacks_truth(seen: ObservationSpec, key: str) -> Mismatch | None:
+    """None where batches hold `key`, else what is missing."""
+    if seen.has(key):
+        return None
+    return Mismatch(needs=f"key {key!r}", got=seen.describe(), remedy="choose a dataset of traffic, such as --dataset highway")
+
+
+def lacks_horizon(seen: ObservationSpec, remedy: str) -> Mismatch | None:
+    """None where windows have predicted steps, else a refusal with this remedy."""
+    if seen.horizon:
+        return None
+    return Mismatch(needs="windows with predicted steps", got=seen.describe(), remedy=remedy)
