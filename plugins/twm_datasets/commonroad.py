@@ -25,6 +25,7 @@ import numpy as np
 
 from twm_core.data.dataset import SPLITS
 from twm_core.data.leaders import find_leaders
+from twm_core.data.map_crops import RasterOptions
 from twm_core.data.scenario import OBSERVED, Lane, RoadMap, Scenario
 from twm_core.data.windows import ScenarioDataset, WindowProtocol
 from twm_core.errors import DataError
@@ -63,6 +64,7 @@ def build(config: CommonRoadConfig, given: DatasetGiven) -> ScenarioDataset:
         train_agents=config.train_agents,
         mirror=config.mirror,
         scale=config.scale,
+        raster=RasterOptions(size=config.raster_size, metres_per_pixel=config.metres_per_pixel) if config.raster else None,
         notes={name: {**_counts(name, recorded, holdout), **notes} for name in SPLITS},
     )
 

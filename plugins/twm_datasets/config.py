@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from twm_core.data.schema import TrafficConfig, traffic_observations
+from twm_core.data.schema import MappedTrafficConfig, TrafficConfig, traffic_observations
 from twm_core.specs import ActionSpec, ObservationSpec
 
 COMMONROAD_FEATURES = (
@@ -43,7 +43,7 @@ ETHUCY_DT = 0.4
 """Nominal seconds between two annotated steps of the ETH/UCY files."""
 
 
-class CommonRoadConfig(TrafficConfig):
+class CommonRoadConfig(MappedTrafficConfig):
     """Vehicles and lanes from CommonRoad XML (2018b; 2020a where it uses the same elements)."""
 
     path: str = Field("", description="Folder of CommonRoad XML files, or one such file.")
@@ -55,7 +55,7 @@ class CommonRoadConfig(TrafficConfig):
     sites: int = Field(64, ge=2, description="Number of site tokens including 0 for unknown; sites are hashed into the others.")
 
     def observations(self) -> tuple[ObservationSpec, ActionSpec | None]:
-        """Motion, size and lane features of every vehicle, lane and site tokens; no actions."""
+        """Motion, size and lane features of every vehicle, lane and site tokens, the map raster if asked for; no actions."""
         for name in ("stride_seconds", "eval_stride_seconds"):
             self.steps(name, self.dt)
         seen = traffic_observations(
@@ -66,6 +66,7 @@ class CommonRoadConfig(TrafficConfig):
             protocol=f"commonroad@{self.observed_seconds:g}s+{self.predicted_seconds:g}s",
             lanes=self.lanes,
             sites=self.sites,
+            raster_size=self.raster_size if self.raster else 0,
         )
         return seen, None
 

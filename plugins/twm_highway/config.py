@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from twm_core.data.schema import TrafficConfig, agent_actions, traffic_observations
+from twm_core.data.schema import MappedTrafficConfig, agent_actions, traffic_observations
 from twm_core.errors import UsageError
 from twm_core.specs import ActionSpec, Feature, ObservationSpec
 from twm_highway.sites import LANE_TOKENS, SITE_NAMES, SITES, site_named
@@ -36,7 +36,7 @@ SIMULATION_TENTHS = 1
 """Length of a simulation step in tenths of a second."""
 
 
-class HighwayConfig(TrafficConfig):
+class HighwayConfig(MappedTrafficConfig):
     """Simulated motorway traffic: training sites, and held-out sites for the test split."""
 
     dt: float = Field(0.2, gt=0, description="Seconds between recorded steps, a multiple of the simulation's 0.1 s.")
@@ -57,7 +57,7 @@ class HighwayConfig(TrafficConfig):
     actions: bool = Field(False, description="Give each driver's acceleration and lane intent as actions.")
 
     def observations(self) -> tuple[ObservationSpec, ActionSpec | None]:
-        """What a batch holds: all features, lane and site tokens, and the drivers' actions if asked for.
+        """What a batch holds: all features, lane and site tokens, and the drivers' actions and the map raster if asked for.
 
         Raises:
             UsageError: Seconds that are no whole number of steps, a run shorter than a window, an unknown, repeated or shared site.
@@ -71,6 +71,7 @@ class HighwayConfig(TrafficConfig):
             protocol=f"highway@{self.observed_seconds:g}s+{self.predicted_seconds:g}s" + ("+actions" if self.actions else ""),
             lanes=LANE_TOKENS,
             sites=len(SITES) + 1,
+            raster_size=self.raster_size if self.raster else 0,
         )
         if not self.actions:
             return seen, None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from twm_core.data.dataset import Dataset
+from twm_core.data.map_crops import RasterOptions
 from twm_core.data.scenario import Scenario
 from twm_core.data.windows import ScenarioDataset, WindowProtocol
 from twm_core.specs import DatasetGiven
@@ -38,6 +39,7 @@ def build(config: HighwayConfig, given: DatasetGiven) -> Dataset:
         train_agents=config.train_agents,
         mirror=config.mirror,
         scale=config.scale,
+        raster=RasterOptions(size=config.raster_size, metres_per_pixel=config.metres_per_pixel) if config.raster else None,
     )
 
 

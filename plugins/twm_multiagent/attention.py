@@ -5,18 +5,29 @@ Every form gives a defined result (zeros) where there is nobody to attend to, wi
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+Activation = Literal["silu", "relu", "gelu"]
+
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"silu": F.silu, "relu": F.relu, "gelu": F.gelu}
+
 
 class AgentLayer(nn.Module):
-    """A pre-norm Transformer layer over the agents of each scene (Vaswani et al. 2017; pre-norm after Xiong et al. 2020)."""
+    """A pre-norm Transformer layer over the agents of each scene (Vaswani et al. 2017; pre-norm after Xiong et al. 2020).
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    Dropout acts on the attention weights, inside the feed-forward part, and on what each part adds to the tokens.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float, activation: Activation = "gelu") -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
+        self.activation = ACTIVATIONS[activation]
         self.norm_attention, self.norm_forward = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
@@ -30,9 +41,9 @@ class AgentLayer(nn.Module):
         visible = exists[:, None, None, :] | torch.eye(a, dtype=torch.bool, device=tokens.device)
         dropout = self.dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=visible, dropout_p=dropout)
-        tokens = tokens + self.out(mixed.transpose(1, 2).reshape(n, a, d))
-        inner = F.dropout(F.gelu(self.forward_1(self.norm_forward(tokens))), dropout)
-        return tokens + self.forward_2(inner)
+        tokens = tokens + F.dropout(self.out(mixed.transpose(1, 2).reshape(n, a, d)), dropout)
+        inner = F.dropout(self.activation(self.forward_1(self.norm_forward(tokens))), dropout)
+        return tokens + F.dropout(self.forward_2(inner), dropout)
 
 
 class NeighbourPooling(nn.Module):
@@ -53,17 +64,17 @@ class NeighbourPooling(nn.Module):
 
 
 class ScenePooling(nn.Module):
-    """Masked mean, or attention with one learned query for each head, over the agents of a scene."""
+    """Masked mean, or attention with one learned query for each head, over the agents of a scene; then a linear layer and a norm."""
 
-    def __init__(self, width: int, heads: int, *, attention: bool) -> None:
+    def __init__(self, inputs: int, heads: int, width: int, *, attention: bool) -> None:
         super().__init__()
-        self.score = nn.Linear(width, heads, bias=False) if attention else None
+        self.score = nn.Linear(inputs, heads, bias=False) if attention else None
         self.heads = heads
-        self.out = nn.Linear(width, width)
+        self.out = nn.Linear(inputs, width)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, tokens: Float[Tensor, "N A D"], exists: Bool[Tensor, "N A"]) -> Float[Tensor, "N D"]:
-        """The scene token; that of an empty scene is the same learned vector always."""
+    def forward(self, tokens: Float[Tensor, "N A D"], exists: Bool[Tensor, "N A"]) -> Float[Tensor, "N W"]:
+        """The scene token, of width `width`; that of an empty scene is the same learned vector always."""
         if self.score is None:
             mask = exists[..., None].to(tokens.dtype)
             pooled = (tokens * mask).sum(dim=1) / mask.sum(dim=1).clamp_min(1)

@@ -1,9 +1,10 @@
 """The multi-agent encoder: `agents.state [B,T,A,F]` to agent tokens `[B,T,A,D]` and a scene token `[B,T,D]`.
 
-Each step on its own. For each agent: its motion in its own frame, normalised with statistics of the training data, joined by
-embeddings of type, lane and site; a message from its nearest neighbours (relative poses in its frame); Transformer layers over all
-agents; a normalised projection. After yukiiwong/traffic_wm (Transformer across agents, embeddings of site, lane and class), with
-own-frame inputs instead of world coordinates, which do not carry over to a site that was never seen.
+Each step on its own. For each agent: its motion (in its own frame, the scene's or the world's), normalised with statistics of the training
+data, joined by embeddings of type, lane and site; a message from its nearest neighbours (relative poses in its frame); Transformer layers
+over all agents; a normalised projection. After yukiiwong/traffic_wm (Transformer across agents, embeddings of site, lane and class), by
+default with own-frame inputs instead of world coordinates, which do not carry over to a site that was never seen. The README says how to
+build that encoder exactly.
 
 What it does not do: look at other steps (that is the dynamics' part) or at a map raster (the encoder `roadmap`).
 """
@@ -18,7 +19,7 @@ from twm_core.data.dataset import Batch
 from twm_core.nn.interfaces import Embedding, Encoder
 from twm_core.nn.normaliser import Normaliser
 from twm_core.specs import EncoderGiven, KeySpec, ObservationSpec
-from twm_multiagent.attention import AgentLayer, NeighbourPooling, ScenePooling
+from twm_multiagent.attention import ACTIVATIONS, AgentLayer, NeighbourPooling, ScenePooling
 from twm_multiagent.config import MultiAgentConfig
 from twm_multiagent.features import NeighbourFeatures, OwnFeatures
 
@@ -31,7 +32,7 @@ class TokenEmbeddings(nn.Module):
         wanted = (("agents.type", config.type_width), ("agents.lane", config.lane_width), ("site", config.site_width))
         self.keys = [(key, width) for key, width in wanted if width and seen.has(key)]
         self.tables = nn.ModuleList(
-            nn.Embedding(classes, width if config.embeddings == "concat" else config.width)
+            nn.Embedding(classes, width if config.embeddings == "concat" else config.inside)
             for key, width in self.keys
             if (classes := seen.get(key).classes)
         )
@@ -57,26 +58,34 @@ class MultiAgentEncoder(Encoder):
     def __init__(self, *, config: MultiAgentConfig, seen: ObservationSpec) -> None:
         super().__init__()
         state: KeySpec = seen.get("agents.state")
-        width = config.width
-        self.own = OwnFeatures(state)
+        width, inside = config.width, config.inside
+        self.own = OwnFeatures(state, config.frame)
         self.normaliser = Normaliser(self.own.width)
-        self.noise = config.noise
+        self.noise, self.dropout = config.noise, config.dropout
         self.tokens = TokenEmbeddings(config, seen)
-        self.input = nn.Linear(self.own.width + self.tokens.width, width)
-        self.input_norm = nn.LayerNorm(width)
-        self.input_2 = nn.Linear(width, width)
+        self.input = nn.Linear(self.own.width + self.tokens.width, inside)
+        self.input_norm = nn.LayerNorm(inside)
+        self.activation = ACTIVATIONS[config.activation]
+        self.input_2 = nn.Linear(inside, inside)
         self.neighbours = NeighbourFeatures(state, config.neighbours) if config.neighbours else None
-        self.message = NeighbourPooling(self.neighbours.width, config.pair_width, config.heads, width) if self.neighbours else None
-        self.layers = nn.ModuleList(AgentLayer(width, config.heads, config.dropout) for _ in range(config.layers))
-        self.output = nn.Linear(width, width)
-        self.output_norm = nn.LayerNorm(width)
-        self.pool = None if config.pooling == "none" else ScenePooling(width, config.heads, attention=config.pooling == "attention")
+        self.message = NeighbourPooling(self.neighbours.width, config.pair_width, config.heads, inside) if self.neighbours else None
+        self.layers = nn.ModuleList(
+            AgentLayer(inside, config.heads, config.dropout, config.forward_activation) for _ in range(config.layers)
+        )
+        self.agent_tokens, self.pools_tokens = config.agent_tokens, config.pooled == "tokens"
+        self.output, self.output_norm = None, None
+        if self.agent_tokens or self.pools_tokens:
+            self.output, self.output_norm = nn.Linear(inside, width), nn.LayerNorm(width)
+        self.pool: ScenePooling | None = None
+        if config.pooling != "none":
+            inputs = width if self.pools_tokens else inside
+            self.pool = ScenePooling(inputs, config.heads, width, attention=config.pooling == "attention")
 
     def forward(self, batch: Batch) -> Embedding:
         exists = batch["agents.exists"]
         shape = exists.shape  # B T A
         state = torch.where(exists[..., None], batch["agents.state"], 0)
-        own = self.normaliser(self.own(state)).clamp(-10, 10)
+        own = self.normaliser(self.own(state, exists)).clamp(-10, 10)
         if self.training and self.noise > 0:
             own = own + self.noise * torch.randn_like(own)
         parts = [own]
@@ -86,19 +95,25 @@ class MultiAgentEncoder(Encoder):
         x = self.input(torch.cat(parts, dim=-1))
         if self.tokens.summed:
             x = sum(embedded, start=x)
-        x = self.input_2(F.silu(self.input_norm(x))).flatten(0, 1)  # (B T) A D
+        x = F.dropout(self.activation(self.input_norm(x)), self.dropout, self.training)
+        x = self.input_2(x).flatten(0, 1)  # (B T) A D
         here = exists.flatten(0, 1)
         if self.neighbours is not None and self.message is not None:
             x = x + self.message(*self.neighbours(state.flatten(0, 1), here))
         for layer in self.layers:
             x = layer(x, here)
-        x = self.output_norm(self.output(x)) * here[..., None]
-        scene = None if self.pool is None else self.pool(x, here).unflatten(0, shape[:2])
-        return Embedding(scene, x.unflatten(0, shape[:2]))
+        tokens = x
+        if self.output is not None and self.output_norm is not None:
+            tokens = self.output_norm(self.output(x)) * here[..., None]
+        scene = None
+        if self.pool is not None:
+            scene = self.pool(tokens if self.pools_tokens else x, here).unflatten(0, shape[:2])
+        return Embedding(scene, tokens.unflatten(0, shape[:2]) if self.agent_tokens else None)
 
     def collect_statistics(self, batch: Batch) -> None:
         exists = batch["agents.exists"]
-        self.normaliser.update(self.own(batch["agents.state"])[exists])
+        state = torch.where(exists[..., None], batch["agents.state"], 0)
+        self.normaliser.update(self.own(state, exists)[exists])
 
 
 def build(config: MultiAgentConfig, given: EncoderGiven) -> MultiAgentEncoder:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from twm_core.data.dataset import SPLITS
+from twm_core.data.raster import Pose, to_pixels
+from twm_core.data.schema import RASTER_CHANNELS
 from twm_core.data.windows import ScenarioDataset, ScenarioWindows
 from twm_core.errors import DataError, UsageError
 from twm_core.specs import DatasetGiven
@@ -238,3 +240,17 @@ def test_the_ngsim_splits_share_no_vehicle_and_every_site_is_trained_on(ngsim):
 def test_ngsim_inputs_know_no_future(recordings, ngsim):
     raw = read_file(recordings("commonroad_ngsim") / "USA_Peach-4_8_T-1.xml")
     assert_the_future_stays_out(raw, ngsim.protocol, [0, 1, 2])
+
+
+def test_a_map_raster_shows_the_lanes_under_the_vehicles(folder):
+    data = dataset(folder, raster=True, raster_size=32, metres_per_pixel=1.0)
+    batch = data.windows("train").batch([0, 1])
+    assert batch["map.raster"].shape == (2, len(RASTER_CHANNELS), 32, 32)
+    pose = batch["map.pose"][0]
+    state, there = batch["agents.state"][0, 0], batch["agents.exists"][0, 0]
+    x, y = (state[there][:, COMMONROAD_FEATURES.index(n)].double().numpy() for n in ("x", "y"))
+    pixel = np.floor(to_pixels(np.stack([x, y], axis=-1), Pose(*pose.tolist()), (32, 32))).astype(int)
+    inside = ((pixel >= 0) & (pixel < 32)).all(-1)
+    assert inside.any()
+    area = batch["map.raster"][0, RASTER_CHANNELS.index("drivable")].numpy()
+    assert (area[pixel[inside][:, 1], pixel[inside][:, 0]] > 200).all()

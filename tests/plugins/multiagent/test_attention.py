@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -44,6 +46,30 @@ def test_one_layer_equals_softmax_attention_written_out() -> None:
     torch.testing.assert_close(layer(x, exists)[0], expected)
 
 
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_one_layer_equals_torchs_pre_norm_layer(activation: Any) -> None:
+    layer = AgentLayer(D, HEADS, 0.0, activation).eval()
+    torchs = seed_layer(layer, activation)
+    x, exists = draw(2, 5, D, seed=0), torch.tensor([[True] * 5, [True, False, True, True, False]])
+    torch.testing.assert_close(layer(x, exists)[exists], torchs(x, src_key_padding_mask=~exists)[exists], atol=1e-5, rtol=1e-4)
+
+
+def seed_layer(layer: AgentLayer, activation: Any) -> torch.nn.TransformerEncoderLayer:
+    """torch's own layer with the same weights."""
+    theirs = torch.nn.TransformerEncoderLayer(D, HEADS, 4 * D, 0.0, activation, batch_first=True, norm_first=True)
+    named = {
+        "self_attn.in_proj_": layer.qkv,
+        "self_attn.out_proj.": layer.out,
+        "linear1.": layer.forward_1,
+        "linear2.": layer.forward_2,
+        "norm1.": layer.norm_attention,
+        "norm2.": layer.norm_forward,
+    }
+    theirs.load_state_dict({f"{name}{part}": getattr(module, part) for name, module in named.items() for part in ("weight", "bias")})
+    # In evaluation without gradients torch takes a fused path that warns about nested tensors.
+    return theirs.train()
+
+
 @given(st.integers(0, 10**6))
 def test_a_message_is_a_sum_over_real_neighbours_with_weights_that_add_up_to_one(seed: int) -> None:
     pool = NeighbourPooling(5, 4, HEADS, D)
@@ -58,7 +84,7 @@ def test_a_message_is_a_sum_over_real_neighbours_with_weights_that_add_up_to_one
 @pytest.mark.parametrize("attention", [True, False])
 @given(seed=st.integers(0, 10**6))
 def test_pooling_equals_pooling_of_those_who_exist(attention: bool, seed: int) -> None:
-    pool = ScenePooling(D, HEADS, attention=attention)
+    pool = ScenePooling(D, HEADS, D, attention=attention)
     tokens, exists = draw(1, 5, D, seed=seed), draw(1, 5, seed=seed + 1) > 0
     left = tokens[0, exists[0]]
     if pool.score is None:

@@ -1,17 +1,18 @@
-"""Own-frame features: what an agent sees does not depend on where the world's axes lie."""
+"""What an agent sees: in its own frame and the scene's it does not depend on where the world's axes lie."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from twm_core import Feature, KeySpec
-from twm_multiagent.features import NeighbourFeatures, OwnFeatures, rotate
+from twm_multiagent.features import FrameName, NeighbourFeatures, OwnFeatures, rotate
 
 WORLD = ("vy", "x", "heading", "ax", "vx", "y", "ay")
 FEATURES = (
@@ -47,20 +48,60 @@ def moved(state: Tensor, angle: float, dx: float, dy: float) -> Tensor:
     return new
 
 
+def own(state: Tensor, frame: FrameName = "agent", exists: Tensor | None = None) -> Tensor:
+    """Own features of a state, everybody existing unless said otherwise."""
+    here = torch.ones(state.shape[:-1], dtype=torch.bool) if exists is None else exists
+    return OwnFeatures(STATE, frame)(state, here)
+
+
 MOVES = st.tuples(st.floats(-7, 7), st.floats(-1e3, 1e3), st.floats(-1e3, 1e3))
 
 
-@given(SEEDS, MOVES)
-def test_own_features_do_not_change_when_the_world_is_turned_and_shifted(seed: int, move: tuple[float, float, float]) -> None:
-    state, _ = scene(seed)
-    own = OwnFeatures(STATE)
-    torch.testing.assert_close(own(moved(state, *move)), own(state))
+@pytest.mark.parametrize("frame", ["agent", "scene"])
+@given(seed=SEEDS, move=MOVES)
+def test_own_features_do_not_change_when_the_world_is_turned_and_shifted(
+    frame: FrameName, seed: int, move: tuple[float, float, float]
+) -> None:
+    state, exists = scene(seed)
+    exists[:, 0] = True  # where nobody is there, the scene has no frame
+    torch.testing.assert_close(own(moved(state, *move), frame, exists)[exists], own(state, frame, exists)[exists])
+
+
+@given(SEEDS)
+def test_features_in_the_world_by_hand(seed: int) -> None:
+    state, _ = scene(seed, n=1, a=2)
+    out = own(state, "world")
+    assert out.shape[-1] == OwnFeatures(STATE, "world").width == 4 + 4 + 3 + 2 + 3
+    for a in range(2):
+        v = {n: float(state[0, a, i]) for n, i in AT.items()}
+        pose = [v["x"], v["y"], math.cos(v["heading"]), math.sin(v["heading"])]
+        np.testing.assert_allclose(out[0, a, :8].numpy(), [*pose, v["vx"], v["vy"], v["ax"], v["ay"]], atol=1e-9)
+    torch.testing.assert_close(out[..., 8:], own(state)[..., 4:])
+
+
+@given(SEEDS)
+def test_features_in_the_scene_by_hand(seed: int) -> None:
+    state, exists = scene(seed, n=1, a=5)
+    here = np.flatnonzero(exists[0].numpy())
+    out = own(state, "scene", exists)
+    if not len(here):
+        torch.testing.assert_close(out, own(state, "world"))
+        return
+    v = {n: state[0, :, i].numpy() for n, i in AT.items()}
+    middle = v["x"][here].mean() + 1j * v["y"][here].mean()
+    turn = np.angle(np.exp(1j * v["heading"][here]).sum())
+    for a in here:
+        at = (v["x"][a] + 1j * v["y"][a] - middle) * np.exp(-1j * turn)
+        way = np.exp(1j * (v["heading"][a] - turn))
+        velocity = (v["vx"][a] + 1j * v["vy"][a]) * np.exp(-1j * turn)
+        expected = [at.real, at.imag, way.real, way.imag, velocity.real, velocity.imag]
+        np.testing.assert_allclose(out[0, a, :6].numpy(), expected, atol=1e-6)
 
 
 @given(SEEDS)
 def test_own_features_by_hand(seed: int) -> None:
     state, _ = scene(seed, n=1, a=2)
-    out = OwnFeatures(STATE)(state)
+    out = own(state)
     assert out.shape[-1] == OwnFeatures(STATE).width == 4 + 3 + 2 + 3
     for a in range(2):
         v = {n: float(state[0, a, i]) for n, i in AT.items()}
@@ -75,7 +116,6 @@ def test_position_and_heading_drop_out() -> None:
     state, _ = scene(0)
     other = state.clone()
     other[..., [AT["x"], AT["y"]]] += 100
-    own = OwnFeatures(STATE)
     assert torch.equal(own(state), own(other))
 
 
@@ -89,7 +129,7 @@ def test_accelerations_are_optional() -> None:
 def test_a_class_out_of_range_is_clamped() -> None:
     state, _ = scene(0, n=1, a=1)
     state[..., AT["signal"]] = 99
-    assert OwnFeatures(STATE)(state)[0, 0, -3:].tolist() == [0, 0, 1]
+    assert own(state)[0, 0, -3:].tolist() == [0, 0, 1]
 
 
 @given(SEEDS, MOVES)

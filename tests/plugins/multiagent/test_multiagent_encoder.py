@@ -25,7 +25,9 @@ OPTIONS = [
     pytest.param({"pooling": "mean", "embeddings": "sum", "site_width": 2}, id="mean-and-sum"),
     pytest.param({"neighbours": 0, "layers": 2}, id="no-neighbours"),
     pytest.param({"pooling": "none", "layers": 0, "type_width": 0, "lane_width": 0}, id="no-scene-no-tokens"),
+    pytest.param({"frame": "scene", "hidden": 12, "pooled": "hidden"}, id="scene-frame"),
 ]
+WORLD = pytest.param({"frame": "world", "activation": "relu", "pooled": "hidden", "pooling": "mean"}, id="world-frame")
 
 
 def make(seen: ObservationSpec = SEEN, **options: Any) -> MultiAgentEncoder:
@@ -59,7 +61,7 @@ def test_tokens_have_the_widths_of_the_spec(options: dict[str, Any]) -> None:
     assert out.scene is None or out.scene.shape == (B, T, 8)
 
 
-@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("options", [*OPTIONS, WORLD])
 def test_what_stands_in_masked_slots_changes_nothing_in_values_and_gradients(options: dict[str, Any]) -> None:
     clean, dirty = batch(), batch()
     absent = ~clean["agents.exists"]
@@ -106,7 +108,7 @@ def test_tokens_do_not_change_when_the_world_is_turned_and_shifted(
             torch.testing.assert_close(other, one, atol=5e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("options", [*OPTIONS, WORLD])
 def test_permuting_the_agents_permutes_their_tokens_and_leaves_the_scene_alone(options: dict[str, Any]) -> None:
     encoder, here, order = make(**options), batch(presence=1.0), torch.tensor([2, 0, 4, 3, 1])
     there = {k: v if k == "site" else v[:, order] if v.dim() == 2 else v[:, :, order] for k, v in here.items()}
@@ -118,7 +120,7 @@ def test_permuting_the_agents_permutes_their_tokens_and_leaves_the_scene_alone(o
         torch.testing.assert_close(other.scene, one.scene, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("options", [*OPTIONS, WORLD])
 def test_an_empty_scene_is_finite_with_finite_gradients(options: dict[str, Any]) -> None:
     encoder = make(**options)
     out = encoder(batch(presence=0.0))
@@ -162,15 +164,116 @@ def test_keys_that_the_data_does_not_have_are_left_out() -> None:
 def test_statistics_are_those_of_agents_that_exist() -> None:
     encoder, here = make(), batch()
     encoder.collect_statistics({**here, "agents.state": here["agents.state"].masked_fill(~here["agents.exists"][..., None], torch.nan)})
-    rows = encoder.own(here["agents.state"])[here["agents.exists"]]
+    rows = encoder.own(here["agents.state"], here["agents.exists"])[here["agents.exists"]]
     assert int(encoder.normaliser.count) == len(rows)
     torch.testing.assert_close(encoder.normaliser.centre, rows.mean(0))
     torch.testing.assert_close(encoder.normaliser.std, rows.std(0, unbiased=False))
 
 
-def test_heads_must_divide_the_width() -> None:
+def test_heads_must_divide_the_widths() -> None:
     with pytest.raises(ValidationError, match="width 10 is not a multiple of heads 4"):
         MultiAgentConfig(width=10, heads=4)
+    with pytest.raises(ValidationError, match="hidden 10 is not a multiple of heads 4"):
+        MultiAgentConfig(hidden=10, heads=4)
+
+
+def test_without_agent_tokens_there_must_be_a_scene_token() -> None:
+    with pytest.raises(ValidationError, match="pooling none without agent_tokens gives nothing"):
+        MultiAgentConfig(pooling="none", agent_tokens=False)
+    assert MultiAgentConfig(width=16, agent_tokens=False).embedding(SEEN) == EmbeddingSpec(scene=16)
+    for pooled in ("tokens", "hidden"):
+        out = make(agent_tokens=False, pooled=pooled)(batch())
+        assert out.agents is None
+        assert out.scene is not None
+
+
+def test_only_the_world_frame_knows_where_the_scene_is() -> None:
+    here = batch(presence=1.0)
+    far = {**here, "agents.state": here["agents.state"].clone()}
+    far["agents.state"][..., FEATURES.index("x")] += 64.0
+    for frame, knows in (("agent", False), ("scene", False), ("world", True)):
+        encoder = make(frame=frame)
+        one, other = encoder(here).agents, encoder(far).agents
+        assert one is not None
+        assert other is not None
+        assert torch.allclose(one, other, atol=5e-3) != knows
+
+
+def test_dropout_acts_behind_the_first_input_layer_too() -> None:
+    encoder = make(layers=0, dropout=0.5)
+    assert torch.equal(encoder(batch()).agents, encoder(batch()).agents)
+    with torch.random.fork_rng(devices=[]):
+        encoder.train()
+        assert not torch.equal(encoder(batch()).agents, encoder(batch()).agents)
+
+
+SEED: dict[str, Any] = {
+    "width": 24,
+    "hidden": 16,
+    "heads": 8,
+    "layers": 2,
+    "frame": "world",
+    "neighbours": 0,
+    "pooling": "mean",
+    "pooled": "hidden",
+    "agent_tokens": False,
+    "embeddings": "concat",
+    "type_width": 8,
+    "lane_width": 16,
+    "site_width": 8,
+    "activation": "relu",
+    "forward_activation": "relu",
+}
+
+
+def test_the_traffic_world_models_encoder_can_be_built_exactly() -> None:
+    """Linear, LayerNorm, ReLU, Linear on features and embeddings; torch's pre-norm Transformer; masked mean; Linear and LayerNorm."""
+    encoder, here = make(**SEED), batch()
+    encoder.collect_statistics(here)
+    theirs = torch.nn.TransformerEncoder(
+        torch.nn.TransformerEncoderLayer(16, 8, 64, 0.0, "relu", batch_first=True, norm_first=True), 2, enable_nested_tensor=False
+    ).train()
+    for layer, other in zip(encoder.layers, theirs.layers, strict=True):
+        named = {
+            "self_attn.in_proj_": layer.qkv,
+            "self_attn.out_proj.": layer.out,
+            "linear1.": layer.forward_1,
+            "linear2.": layer.forward_2,
+            "norm1.": layer.norm_attention,
+            "norm2.": layer.norm_forward,
+        }
+        other.load_state_dict({f"{name}{part}": getattr(module, part) for name, module in named.items() for part in ("weight", "bias")})
+    exists = here["agents.exists"]
+    at = {n: here["agents.state"][..., i] for i, n in enumerate(FEATURES)}
+    world = ["x", "y", "cos", "sin", "vx", "vy", "ax", "ay", "length", "yaw_rate"]
+    at |= {"cos": at["heading"].cos(), "sin": at["heading"].sin()}
+    rows = torch.stack([at[n] for n in world], dim=-1)
+    rows = (rows - rows[exists].mean(0)) / rows[exists].std(0, unbiased=False)
+    tables = {key: table for (key, _), table in zip(encoder.tokens.keys, encoder.tokens.tables, strict=True)}
+    assert {k: t.embedding_dim for k, t in tables.items()} == {"agents.type": 8, "agents.lane": 16, "site": 8}
+    size = exists.shape
+    parts = [
+        tables["agents.type"](here["agents.type"])[:, None].expand(*size, -1),
+        tables["agents.lane"](here["agents.lane"]),
+        tables["site"](here["site"])[:, None, None].expand(*size, -1),
+    ]
+    inside = torch.nn.Sequential(encoder.input, encoder.input_norm, torch.nn.ReLU(), encoder.input_2)
+    tokens = inside(torch.cat([rows.clamp(-10, 10), *parts], dim=-1)).flatten(0, 1)
+    there = exists.flatten(0, 1)
+    # Torch gives NaN for a scene in which everybody is masked; such steps are compared with nothing.
+    someone = there.any(dim=1)
+    mixed = theirs(tokens[someone], src_key_padding_mask=~there[someone])
+    mean = torch.stack([m[e].mean(dim=0) for m, e in zip(mixed, there[someone], strict=True)])
+    pool = encoder.pool
+    assert pool is not None
+    expected = torch.nn.functional.layer_norm(pool.out(mean), (24,), pool.norm.weight, pool.norm.bias)
+    out = encoder(here)
+    assert out.agents is None
+    assert out.scene is not None
+    torch.testing.assert_close(out.scene.flatten(0, 1)[someone], expected, atol=1e-5, rtol=1e-4)
+    # Nothing else is in it.
+    parameters = sum(p.numel() for module in (inside, *tables.values(), theirs, pool) for p in module.parameters())
+    assert parameters == sum(p.numel() for p in encoder.parameters())
 
 
 def test_data_without_agents_or_without_motion_is_refused() -> None:

@@ -1,0 +1,1 @@
+"""First-party plugin: an encoder of map rasters."""
