@@ -30,8 +30,9 @@ from twm_core import (
     UnknownComponentError,
     UsageError,
 )
-from twm_core.assembly import Plan, assemble, combine_embeddings
+from twm_core.assembly import Plan, assemble
 from twm_core.discovery import Plugin
+from twm_core.fusion import FusionConfig
 from twm_core.hooks import GROUP, HookSpecs
 from twm_core.loading import Loaded
 from twm_core.recipe import DEFAULT, Layer, default_layer, option_layer, resolve
@@ -115,7 +116,7 @@ class Reward(DecoderConfig):
 class Distance(LossConfig):
     """Needs agent states."""
 
-    def accepts(self, output: OutputSpec, latent: LatentSpec) -> Mismatch | None:
+    def accepts(self, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> Mismatch | None:
         if output.has("agents.state"):
             return None
         return Mismatch(needs="a decoder that returns 'agents.state'", got=output, remedy="add --decoder states")
@@ -124,14 +125,14 @@ class Distance(LossConfig):
 class Nats(LossConfig):
     """Needs chance."""
 
-    def accepts(self, output: OutputSpec, latent: LatentSpec) -> Mismatch | None:
+    def accepts(self, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> Mismatch | None:
         return None if latent.family != "none" else Mismatch(needs="a stochastic latent", got=latent, remedy="choose --dynamics noisy")
 
 
 class Regret(LossConfig):
     """Needs a reward."""
 
-    def accepts(self, output: OutputSpec, latent: LatentSpec) -> Mismatch | None:
+    def accepts(self, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> Mismatch | None:
         return None if output.has("reward") else Mismatch(needs="a decoder that returns 'reward'", got=output)
 
 
@@ -200,8 +201,8 @@ def test_specs_flow_from_the_dataset_to_the_losses() -> None:
 
 def test_widths_of_several_encoders_add_up() -> None:
     parts = [EmbeddingSpec(scene=2, agents=3), EmbeddingSpec(agents=4), EmbeddingSpec(scene=5)]
-    assert combine_embeddings(parts) == EmbeddingSpec(scene=7, agents=7)
-    assert combine_embeddings([EmbeddingSpec(agents=4)]).scene is None
+    assert FusionConfig().embedding(parts) == EmbeddingSpec(scene=7, agents=7)
+    assert FusionConfig().embedding([EmbeddingSpec(agents=4)]).scene is None
 
 
 def test_a_plan_describes_its_flow_line_by_line() -> None:

@@ -1,90 +1,110 @@
-"""Every pairing of the first components: what `check` accepts trains two steps, what it refuses says how to mend it."""
+"""Every encoder x dynamics x layout x decoder on traffic, traffic with actions, and episodes: what `check` accepts trains two steps, what
+it refuses says how to mend it.
+
+One test is one row of the matrix (a world, an encoder, a dynamics) with every layout and decoder. Counts of the whole stand at the end.
+"""
 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
+from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
+from matrix_hints import alternatives, both_sides, steps_to_accepted
+from matrix_recipes import ROWS, WORLDS, Choice, plan_of, refusal, registry, row
 
-from twm_core.assembly import Plan, assemble
-from twm_core.data.dataset import Dataset
 from twm_core.errors import AssemblyError
-from twm_core.recipe import default_layer, file_layer, option_layer, resolve
-from twm_core.registry import discover
 
-TINY = file_layer(Path(__file__).parents[1] / "tiny.toml")
-DATA = {k: v for k, v in TINY.values["dataset"].items() if k != "component"}
-SMALL: dict[str, Any] = {
-    **{f"dataset.{k}": v for k, v in DATA.items()},
-    "encoder.multiagent.width": 16,
-    "encoder.multiagent.pair_width": 8,
-    "decoder.agents.width": 16,
-    "training.batch": 2,
-}
-RSSM = {"deter": 16, "hidden": 16, "groups": 2, "classes": 4}
-REGISTRY = discover(environ={})
+if TYPE_CHECKING:
+    from twm_core.data.dataset import Windows
 
-CASES = list(
-    itertools.product(("gru", "rssm-cat"), ("auto", "agents", "scene"), (False, True), ("none", "mean", "attention"), ("sum", "concat"))
-)
-
-
-def plan_of(dynamics: str, layout: str, actions: bool, pooling: str, embeddings: str) -> Plan:
-    options = {
-        **SMALL,
-        "dynamics.component": dynamics,
-        "dynamics.layout": layout,
-        "dataset.actions": actions,
-        "encoder.multiagent.pooling": pooling,
-        "encoder.multiagent.embeddings": embeddings,
-        **({"dynamics.hidden": 16} if dynamics == "gru" else {f"dynamics.{k}": v for k, v in RSSM.items()}),
-    }
-    return assemble(resolve([default_layer(), *(option_layer(k, v, "test") for k, v in options.items())]), REGISTRY)
-
-
-def is_refused(layout: str, actions: bool, pooling: str) -> bool:
-    """A scene latent needs a scene token, and takes no action of each agent."""
-    return layout == "scene" and (pooling == "none" or actions)
+ACCEPTED, REFUSED = 246, 2670
+MENDED_BY = {1: 1722, 2: 858, 3: 90}
+"""How many refusals in a row have to be mended: one for each thing that is wrong with a recipe."""
 
 
 @cache
-def dataset(actions: bool) -> Dataset:
+def windows(world: str) -> Windows:
+    """The training windows of a world, made once."""
     from twm_core.nn.build import build_dataset
 
-    return build_dataset(plan_of("gru", "auto", actions, "mean", "sum"))
+    choice = next(c for r in ROWS if r[0] == world for c in row(*r) if refusal(c) is None)
+    return build_dataset(plan_of(choice)).windows("train")
 
 
-@pytest.mark.parametrize(("dynamics", "layout", "actions", "pooling", "embeddings"), [c for c in CASES if not is_refused(c[1], c[2], c[3])])
-def test_an_accepted_pairing_trains_two_steps(dynamics: str, layout: str, actions: bool, pooling: str, embeddings: str) -> None:
+def accepted_of(world: str, encoder: str, dynamics: str) -> Iterator[Choice]:
+    return (c for c in row(world, encoder, dynamics) if refusal(c) is None)
+
+
+def refused_of(world: str, encoder: str, dynamics: str) -> Iterator[tuple[Choice, AssemblyError]]:
+    return ((c, error) for c in row(world, encoder, dynamics) if (error := refusal(c)) is not None)
+
+
+@pytest.mark.parametrize("key", [r for r in ROWS if any(accepted_of(*r))], ids="-".join)
+def test_every_accepted_pairing_trains_two_steps(key: tuple[str, str, str]) -> None:
     import torch
 
     from twm_core.nn.build import build_world_model
 
-    model = build_world_model(plan_of(dynamics, layout, actions, pooling, embeddings), seed=0)
-    windows = dataset(actions).windows("train")
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    generator = torch.Generator().manual_seed(0)
-    model.collect_statistics(windows.batch([0, 1]))
-    before = {n: p.detach().clone() for n, p in model.named_parameters()}
-    for k in range(2):
-        total, _ = model.loss(windows.batch([2 * k, 2 * k + 1]), generator=generator)
-        optimiser.zero_grad()
-        total.backward()
-        optimiser.step()
-        assert torch.isfinite(total)
-    assert any(not torch.equal(p, before[n]) for n, p in model.dynamics.named_parameters(prefix="dynamics"))
+    data = windows(key[0])
+    for choice in accepted_of(*key):
+        model = build_world_model(plan_of(choice), seed=0)
+        # Without weight decay, so that whatever moves was moved by a gradient.
+        optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
+        generator = torch.Generator().manual_seed(0)
+        model.collect_statistics(data.batch([0, 1]))
+        before = {n: p.detach().clone() for n, p in model.named_parameters()}
+        for k in range(2):
+            total, terms = model.loss(data.batch([k, k + 1]), generator=generator, step=k)
+            optimiser.zero_grad()
+            total.backward()
+            optimiser.step()
+            assert torch.isfinite(total), (str(choice), terms)
+        moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+        assert all(bool(torch.isfinite(p).all()) for p in model.parameters()), str(choice)
+        for part in (
+            *(f"encoders.{n}." for n in choice.encoders),
+            "dynamics.",
+            *(f"decoders.{n}." for n in choice.decoders),
+        ):
+            assert any(n.startswith(part) for n in moved), f"{choice}: nothing in {part} was trained"
 
 
-@pytest.mark.parametrize(("dynamics", "layout", "actions", "pooling", "embeddings"), [c for c in CASES if is_refused(c[1], c[2], c[3])])
-def test_a_refused_pairing_names_both_sides_and_a_remedy(dynamics: str, layout: str, actions: bool, pooling: str, embeddings: str) -> None:
-    with pytest.raises(AssemblyError) as refusal:
-        plan_of(dynamics, layout, actions, pooling, embeddings)
-    assert f"dynamics {dynamics} (twm " in refusal.value.message
-    assert "encoder multiagent (twm " in refusal.value.message
-    # The remedy that it names works.
-    assert refusal.value.hint is not None
-    assert "layout" in refusal.value.hint
-    plan_of(dynamics, "agents", actions, pooling, embeddings)
+@pytest.mark.parametrize("key", [r for r in ROWS if any(refused_of(*r))], ids="-".join)
+def test_every_refusal_names_both_sides_and_an_alternative_that_works(key: tuple[str, str, str]) -> None:
+    for choice, error in refused_of(*key):
+        kind, name = both_sides(error)
+        assert registry().find(kind, name).whose in error.message
+        assert error.hint
+        steps = steps_to_accepted(choice, most=3)
+        assert steps, f"{choice}: no hint leads to a recipe that is accepted\n{error}"
+        # Each step does away with what was refused: some alternative is accepted or fails for another reason.
+        after = [refusal(c) for c in alternatives(choice, error)]
+        assert any(e is None or e.message != error.message for e in after), f"{choice}: the hint leaves the same refusal\n{error}"
+
+
+def test_the_whole_matrix_is_counted() -> None:
+    choices = [c for r in ROWS for c in row(*r)]
+    counts = Counter("accepted" if refusal(c) is None else "refused" for c in choices)
+    steps = Counter(steps_to_accepted(c, most=3) for c in choices if refusal(c) is not None)
+    print(f"accepted {counts['accepted']}, refused {counts['refused']}; refusals to mend in a row: {dict(sorted(steps.items()))}")
+    assert (counts["accepted"], counts["refused"]) == (ACCEPTED, REFUSED)
+    assert steps == MENDED_BY
+
+
+def test_every_encoder_dynamics_layout_and_decoder_is_accepted_somewhere() -> None:
+    accepted = [c for r in ROWS for c in row(*r) if refusal(c) is None]
+    used = {
+        "encoder": {e for c in accepted for e in c.encoders},
+        "decoder": {d for c in accepted for d in c.decoders},
+        "dynamics": {c.dynamics for c in accepted},
+    }
+    for kind, names in used.items():
+        installed = {r.component.name for r in registry().components(kind)}
+        assert names == installed, f"the matrix leaves out {kind} {', '.join(sorted(installed - names))}"
+    layouts = {(c.dynamics, plan_of(c).latent.layout) for c in accepted}
+    assert layouts == set(itertools.product(used["dynamics"], ("scene", "agents")))
+    assert {c.dataset for c in accepted} == {dataset for dataset, _ in WORLDS.values()}
