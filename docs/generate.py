@@ -1,7 +1,7 @@
 """Writes the parts of the documentation that are tables of the code: run `python docs/generate.py` after changing a component.
 
     README.md                      components, between its two markers
-    docs/reference/components.md   every field of every first-party component, and of the table `training`
+    docs/reference/components.md   every field of every first-party component, and of the tables `training`, `fusion`
     docs/reference/checks.md       every promise that the conformance kit tests
 
 `--check` writes nothing and exits 1 if a file is not up to date; a test does that. Plugins of others that happen to be installed are
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from twm_cli.fields import inline, range_text, type_name
 from twm_core.config import ComponentConfig
+from twm_core.fusion import FusionConfig
 from twm_core.kinds import KINDS
 from twm_core.registry import Registered, discover
 from twm_core.testing.checks import CHECKS
@@ -78,6 +79,9 @@ def components_page(components: list[Registered]) -> str:
         "## training",
         "Options `--training.FIELD`.",
         fields(TrainingConfig),
+        "## fusion",
+        "How the tokens of several encoders become one embedding. Options `--fusion.FIELD`.",
+        fields(FusionConfig),
     ]
     for r in components:
         kind, name = r.component.kind, r.component.name
