@@ -8,7 +8,7 @@ alternatives in the remedy were tried with their default options and do fit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from twm_core.config import ComponentConfig
 from twm_core.errors import AssemblyError, Mismatch, UsageError
-from twm_core.fusion import FusionConfig
+from twm_core.fusion import PARTS, FusionConfig
 from twm_core.kinds import KINDS
 from twm_core.kinds.dataset import DatasetConfig
 from twm_core.kinds.decoder import DecoderConfig
@@ -148,6 +148,9 @@ def assemble(recipe: Recipe, registry: Registry) -> Plan:
 
     latent = _fit(dynamics, [dataset, *parts["encoder"]], registry, lambda c: cast(DynamicsConfig, c).latent(embedding, action))
 
+    if fusion.mode != "cross-attention":
+        _refuse_unread_tokens(parts["encoder"], embeddings, dynamics, latent)
+
     outputs = []
     for p in parts["decoder"]:
         outputs.append(_fit(p, [dataset, dynamics], registry, lambda c: cast(DecoderConfig, c).output(latent, seen)))
@@ -168,6 +171,7 @@ def assemble(recipe: Recipe, registry: Registry) -> Plan:
     if not losses:
         raise AssemblyError("no loss fits the recipe", "choose one with --loss")
     parts["loss"] = tuple(losses)
+    _refuse_untrained(dynamics, latent, losses)
     return Plan(parts, training, fusion, seen, action, tuple(embeddings), embedding, latent, tuple(outputs), output, tuple(notes))
 
 
@@ -192,6 +196,35 @@ def _refuse_unseen_images(dataset: Planned, encoders: Iterable[Planned], seen: O
         f"add --encoder {able[0]}, widen its keys, or leave the images out of the dataset"
         if able
         else "leave the images out of the dataset",
+    )
+
+
+def _refuse_unread_tokens(encoders: Sequence[Planned], embeddings: Sequence[EmbeddingSpec], dynamics: Planned, latent: LatentSpec) -> None:
+    """An encoder none of whose tokens reach the latent would be trained by nothing."""
+    read = cast(DynamicsConfig, dynamics.config).reads(latent)
+    for encoder, embedding in zip(encoders, embeddings, strict=True):
+        given = {p for p in PARTS if getattr(embedding, p) is not None}
+        if given and not given & read:
+            raise AssemblyError(
+                f"{encoder.whose} is not read: it gives {embedding}, and {dynamics.whose} in layout {latent.layout!r} reads "
+                f"{' and '.join(sorted(read))} tokens",
+                f"let it give {' or '.join(sorted(read))} tokens, set fusion.mode to 'cross-attention', or leave it out",
+            )
+
+
+def _refuse_untrained(dynamics: Planned, latent: LatentSpec, losses: Sequence[Planned]) -> None:
+    """The posterior of deterministic dynamics is the embedding: without a loss on predictions they would stay as they were drawn.
+
+    A loss that reads no decoded branch may read the latents themselves.
+    """
+    read = [cast(LossConfig, p.config).branches() for p in losses]
+    if latent.family != "none" or any(not branches or branches & {"prediction", "rollout"} for branches in read):
+        return
+    whose = ", ".join(p.whose for p in losses)
+    able = [p.name for p in losses if "prediction" in type(p.config).model_fields]
+    raise AssemblyError(
+        f"no loss trains {dynamics.whose}: it is deterministic, and {whose} read reconstructions only",
+        f"set loss.{able[0]}.prediction to 1" if able else "add --loss rollout",
     )
 
 

@@ -31,6 +31,10 @@ class RecurrentConfig(ActedDynamicsConfig):
         layout, width = choose_layout(self.layout, embedding, action)
         return LatentSpec(layout=layout, width=width, deter=width)
 
+    def reads(self, latent: LatentSpec) -> frozenset[str]:
+        """The tokens of the latent's own layout only: the latent is the embedding, so that there is no place for others."""
+        return frozenset({latent.layout})
+
 
 class GRUConfig(RecurrentConfig):
     """Sizes of the GRU."""

@@ -47,3 +47,7 @@ class TransformerConfig(ActedDynamicsConfig):
         self.check_actions(action)
         layout, width = choose_layout(self.layout, embedding, action)
         return LatentSpec(layout=layout, width=width, deter=width)
+
+    def reads(self, latent: LatentSpec) -> frozenset[str]:
+        """The tokens of the latent's own layout only: the latent is the embedding, so that there is no place for others."""
+        return frozenset({latent.layout})

@@ -100,6 +100,24 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
         "equal width for fusion 'add'",
         "fusion.mode",
     ),
+    "an encoder whose tokens nobody reads": (
+        {**BOTH, "dataset.raster": True, "encoder.roadmap.tokens": "scene", "dynamics.component": "gru"},
+        {"fusion.mode": "cross-attention"},
+        "is not read: it gives embedding(scene 64)",
+        "fusion.mode to 'cross-attention'",
+    ),
+    "agent tokens and a latent of the scene": (
+        {**BOTH, "dataset.raster": True, "encoder.roadmap.tokens": "agents", "dynamics.layout": "scene"},
+        {"encoder.roadmap.tokens": "both"},
+        "reads scene tokens",
+        "let it give scene tokens",
+    ),
+    "deterministic dynamics that no loss trains": (
+        {**EPISODES, "dynamics.component": "gru", "decoder.components": ["vector"], "loss.components": ["nll"], "dataset.images": False},
+        {"loss.nll.prediction": 1.0},
+        "no loss trains dynamics gru",
+        "loss.nll.prediction to 1",
+    ),
     "two modes wanted of a decoder with one": (
         {"loss.components": ["huber", "wta"]},
         {"decoder.agents.distribution": "mixture"},

@@ -23,6 +23,10 @@ class DynamicsConfig(ComponentConfig):
         """
         raise NotImplementedError
 
+    def reads(self, latent: LatentSpec) -> frozenset[str]:
+        """Which tokens reach such a latent, `scene` and `agents`; by default those of its layout, and the scene's token every agent."""
+        return frozenset({"scene"} if latent.layout == "scene" else {"scene", "agents"})
+
 
 _NO_TOKENS_FOR_ACTIONS = (
     "choose an encoder with agent tokens, such as --encoder multiagent (set encoder.multiagent.agent_tokens to true, its default), with "
