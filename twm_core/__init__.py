@@ -25,7 +25,9 @@ from twm_core.kinds.dataset import DatasetConfig
 from twm_core.kinds.decoder import DecoderConfig
 from twm_core.kinds.dynamics import DynamicsConfig
 from twm_core.kinds.encoder import EncoderConfig
+from twm_core.kinds.environment import EnvironmentConfig
 from twm_core.kinds.loss import LossConfig
+from twm_core.kinds.reader import ReaderConfig
 from twm_core.specs import (
     ActionSpec,
     DatasetGiven,
@@ -62,6 +64,7 @@ __all__ = [
     "EmbeddingSpec",
     "EncoderConfig",
     "EncoderGiven",
+    "EnvironmentConfig",
     "Feature",
     "KeySpec",
     "Kind",
@@ -73,6 +76,7 @@ __all__ = [
     "OutputKey",
     "OutputSpec",
     "PluginError",
+    "ReaderConfig",
     "TwmError",
     "UnknownComponentError",
     "UsageError",

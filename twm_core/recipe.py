@@ -30,7 +30,7 @@ from typing import Any
 import tomli_w
 
 from twm_core.errors import UsageError
-from twm_core.kinds import KINDS
+from twm_core.kinds import RECIPE_KINDS
 from twm_core.presets import SIZE, load_preset
 
 TRAINING = "training"
@@ -139,18 +139,18 @@ def resolve(layers: Sequence[Layer]) -> Recipe:
     notes: list[str] = []
     for layer in with_preset(layers):
         for slot, table in layer.values.items():
-            if slot not in TABLES and slot not in KINDS:
-                raise UsageError(f"{layer.origin}: unknown table {slot!r}", f"tables are {', '.join([*KINDS, *TABLES])}")
+            if slot not in TABLES and slot not in RECIPE_KINDS:
+                raise UsageError(f"{layer.origin}: unknown table {slot!r}", f"tables are {', '.join([*RECIPE_KINDS, *TABLES])}")
             if not isinstance(table, Mapping):
                 raise UsageError(f"{layer.origin}: {slot} must be a table, got {table!r}", "see the recipe format in the docs")
             if slot in TABLES:
                 tables[slot].update({k: (v, layer.origin) for k, v in table.items()})
-            elif KINDS[slot].several:
+            elif RECIPE_KINDS[slot].several:
                 _merge_several(layer.origin, slot, table, chosen, options, origins, notes)
             else:
                 _merge_one(layer.origin, slot, table, chosen, options, origins, notes)
     slots: dict[str, tuple[Part, ...]] = {}
-    for slot, kind in KINDS.items():
+    for slot, kind in RECIPE_KINDS.items():
         names = chosen.get(slot, [])
         if not names:
             raise UsageError(f"the recipe names no {slot}", f"choose one with --{slot}")
@@ -240,7 +240,7 @@ def to_layer(slots: Mapping[str, Sequence[tuple[str, Mapping[str, Any]]]], own_t
     tables: dict[str, Any] = {}
     for slot, parts in slots.items():
         clean = [(n, {k: v for k, v in o.items() if v is not None}) for n, o in parts]
-        if KINDS[slot].several:
+        if RECIPE_KINDS[slot].several:
             tables[slot] = {"components": [n for n, _ in clean], **dict(clean)}
         else:
             tables[slot] = {"component": clean[0][0], **clean[0][1]}

@@ -26,7 +26,7 @@ from twm_cli.words import occurrences, parse_setting, parse_value
 from twm_core.config import ComponentConfig
 from twm_core.errors import TwmError, UsageError
 from twm_core.fusion import FusionConfig
-from twm_core.kinds import KINDS
+from twm_core.kinds import RECIPE_KINDS
 from twm_core.presets import SIZE, about_preset, preset_names
 from twm_core.recipe import FUSION, PRESET, TABLES, TRAINING, Layer, Recipe, default_layer, file_layer, option_layer, resolve
 from twm_core.registry import Registered
@@ -61,7 +61,7 @@ class RecipeOptions:
 
     def __init__(self, session: Session, extra: Mapping[str, bool], base: Layer | None = None) -> None:
         self._session = session
-        self._takes_value = {**_SHARED, **extra, "--help": False, **{f"--{slot}": True for slot in KINDS}}
+        self._takes_value = {**_SHARED, **extra, "--help": False, **{f"--{slot}": True for slot in RECIPE_KINDS}}
         self._paths: dict[str, tuple[str, str, bool]] = {}  # option -> parameter, dotted path, whether it takes a TOML value
         self._base = base or default_layer()
         self._parts: dict[str, Registered] = {}  # path prefix -> component
@@ -90,7 +90,7 @@ class RecipeOptions:
         """Whether any word changes the recipe."""
         unchanging = {"-p", "--plugin"}
         return any(
-            name in self._paths or name.removeprefix("--") in KINDS or (name in _SHARED and name not in unchanging)
+            name in self._paths or name.removeprefix("--") in RECIPE_KINDS or (name in _SHARED and name not in unchanging)
             for name, _ in occurrences(self._session.words, self._takes_value)
         )
 
@@ -110,8 +110,8 @@ class RecipeOptions:
             slot = name.removeprefix("--")
             if name == "--set" and _chooses(value):
                 layers.append(_set_layer(value))
-            elif name.startswith("--") and slot in KINDS:
-                if KINDS[slot].several:
+            elif name.startswith("--") and slot in RECIPE_KINDS:
+                if RECIPE_KINDS[slot].several:
                     several.setdefault(slot, []).append(value)
                 else:
                     layers.append(option_layer(f"{slot}.component", value, f"option {name}"))
@@ -143,7 +143,7 @@ class RecipeOptions:
         help_ = f"A whole recipe in place of the defaults: {', '.join(n for n, _ in presets)}."
         self.parameters.append(option("preset", str, None, "--preset", help=help_, metavar="NAME", autocompletion=complete))
         self.parameters.append(option("size", str, None, "--size", metavar="SIZE", help="Size of the preset, where it has several."))
-        for slot, kind in KINDS.items():
+        for slot, kind in RECIPE_KINDS.items():
             help_ = kind.summary + (" Repeat it for several; it replaces the selection." if kind.several else "")
             names = [p.component for p in recipe.slots[slot]]
             settings = {"metavar": "NAME", "help": help_, "rich_help_panel": chosen, "autocompletion": self._completer(slot)}
@@ -153,7 +153,7 @@ class RecipeOptions:
             self._add_fields(config, recipe.tables[name], f"{name}.", name)
         for slot, parts in recipe.slots.items():
             for part in parts:
-                prefix = f"{slot}.{part.component}." if KINDS[slot].several else f"{slot}."
+                prefix = f"{slot}.{part.component}." if RECIPE_KINDS[slot].several else f"{slot}."
                 try:
                     registered = self._session.registry.find(slot, part.component)
                     config = registered.load_config()
@@ -207,12 +207,12 @@ class RecipeOptions:
         if slot in TABLES:
             fields = ", ".join(_TABLES[slot].model_fields)
             return UsageError(f"no option {name}{did_you_mean(name, known)}", f"fields of the table {slot}: {fields}")
-        if slot not in KINDS:
+        if slot not in RECIPE_KINDS:
             return UsageError(
-                f"no option {name}{did_you_mean(name, known)}", f"options with a dot begin with {', '.join([*KINDS, *TABLES])}"
+                f"no option {name}{did_you_mean(name, known)}", f"options with a dot begin with {', '.join([*RECIPE_KINDS, *TABLES])}"
             )
         chosen = [p.component for p in recipe.slots[slot]]
-        if not KINDS[slot].several:
+        if not RECIPE_KINDS[slot].several:
             return self._no_field(name, f"{slot}.", ".".join(rest))
         if len(rest) < 2:
             written = f"--{slot}.{chosen[0]}.{'.'.join(rest)}"
@@ -231,7 +231,7 @@ class RecipeOptions:
         slot = registered.component.kind
         owners = [r.component.name for r in self._session.registry.components(slot) if field in _fields(r)]
         hint = f"fields of {registered.whose}: {', '.join(fields)}"
-        if owners and not KINDS[slot].several:
+        if owners and not RECIPE_KINDS[slot].several:
             hint = f"{slot} with that field: {', '.join(owners)}; {hint}"
         return UsageError(f"no option {name}: {registered.whose} has no field {field!r}{did_you_mean(field, fields)}", hint)
 
@@ -252,7 +252,7 @@ def _shorthand(flag: str, path: str, field: FieldInfo) -> inspect.Parameter:
 def _chooses(setting: str) -> bool:
     """Whether a `--set` value chooses components."""
     slot, _, word = setting.partition("=")[0].partition(".")
-    return slot in KINDS and word == ("components" if KINDS[slot].several else "component")
+    return slot in RECIPE_KINDS and word == ("components" if RECIPE_KINDS[slot].several else "component")
 
 
 def _set_layer(setting: str) -> Layer:

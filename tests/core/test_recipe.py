@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twm_core.errors import UsageError
-from twm_core.kinds import KINDS
+from twm_core.kinds import RECIPE_KINDS
 from twm_core.recipe import DEFAULT, Layer, Part, default_layer, file_layer, option_layer, resolve, to_layer, to_toml
 
 BASE = Layer(
@@ -29,7 +29,7 @@ BASE = Layer(
 
 def test_the_default_recipe_resolves_and_every_origin_is_the_default() -> None:
     recipe = resolve([default_layer()])
-    assert set(recipe.slots) == set(KINDS)
+    assert set(recipe.slots) == set(RECIPE_KINDS)
     assert all(recipe.slots.values())
     assert set(recipe.origins.values()) == {DEFAULT}
     assert recipe.origin("dynamics.anything") == DEFAULT
@@ -137,7 +137,7 @@ def test_a_layer_of_the_wrong_shape_is_refused_in_words(values: dict[str, Any], 
     assert (caught.value.message, caught.value.hint) == (message, hint)
 
 
-@pytest.mark.parametrize("slot", list(KINDS))
+@pytest.mark.parametrize("slot", list(RECIPE_KINDS))
 def test_a_slot_left_empty_is_refused(slot: str) -> None:
     with pytest.raises(UsageError, match=f"the recipe names no {slot}") as caught:
         resolve([Layer("x", {k: v for k, v in BASE.values.items() if k != slot})])
@@ -187,7 +187,7 @@ OPTIONS = st.dictionaries(st.sampled_from(["width", "depth", "mode"]), VALUES, m
 
 @given(st.lists(OPTIONS, min_size=5, max_size=5), OPTIONS, st.permutations(["l1", "l2", "l3"]))
 def test_a_resolved_recipe_survives_toml(options: list[dict[str, Any]], training: dict[str, Any], losses: list[str]) -> None:
-    slots = {k: [("one", o)] for k, o in zip(KINDS, options, strict=True)} | {"loss": [(n, options[4]) for n in losses]}
+    slots = {k: [("one", o)] for k, o in zip(RECIPE_KINDS, options, strict=True)} | {"loss": [(n, options[4]) for n in losses]}
     recipe = resolve([Layer("file", tomllib.loads(to_toml(to_layer(slots, {"training": training}))))])
 
     def given_values(values: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ not seen has the code `occluded` (and rows of zeros) or `interpolated`. Position
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import InitVar, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +35,43 @@ class Lane:
     speed_limit: float | None = None
 
 
+LINE_KINDS = ("edge", "line", "crosswalk", "stop", "obstacle", "area")
+"""What a line of a map is: edge of the road, marking, outline of a crosswalk, stop line, outline of an obstacle or of another area."""
+
+
+@dataclass(frozen=True)
+class RoadLine:
+    """A line of a road map that bounds no single lane: its kind (one of `LINE_KINDS`) and its points `[P, 2]` in metres."""
+
+    kind: str
+    points: NDArray[np.float64]
+
+
 @dataclass(frozen=True)
 class RoadMap:
-    """The lanes of one site, in the same local frame as the scenario's tracks."""
+    """The lanes and other lines of one site, in the same local frame as the scenario's tracks."""
 
     lanes: tuple[Lane, ...] = ()
+    lines: tuple[RoadLine, ...] = ()
+
+
+LIGHT_STATES = ("unknown", "red", "yellow", "green", "off")
+"""Values of `Lights.state`, in order. Arrows and flashing lights count as the colour they show."""
+
+
+@dataclass(frozen=True)
+class Lights:
+    """States of traffic lights.
+
+    Attributes:
+        lane: The lane that each of the `L` lights governs, by id.
+        state: uint8 `[L, T]`, index into `LIGHT_STATES`.
+        stop: float64 `[L, 2]`, where one stops, in the frame of the tracks; NaN where unknown.
+    """
+
+    lane: tuple[str, ...]
+    state: NDArray[np.uint8]
+    stop: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -63,6 +96,14 @@ class Scenario:
         origin: World position (metres, float64) of the local frame's origin.
         site_token: Token of the site, 0 unknown.
         eligible: bool `[N]`, the tracks that the scenario's split may score (the others are context), or None where it may score all.
+        group: Name of the recording that this is a piece of: within a group, the same track name means the same agent.
+        start: Seconds from the beginning of the group to step 0.
+        lane_names: Where `lane` holds 1 + an index into these names instead of tokens; empty where it holds tokens.
+        lights: States of traffic lights, or None.
+        anchors: bool `[T]`, the steps at which nothing is interpolated from later ones, so that a prediction may start after them; None
+            where that is every step.
+        provenance: How each feature came about, by name.
+        check_values: Whether to look at every value; a store, whose values were checked when they were written, does without.
 
     Raises:
         DataError: The arrays contradict one another, or a value that exists is not finite (scenario and track are named).
@@ -85,9 +126,16 @@ class Scenario:
     origin: tuple[float, float] = (0.0, 0.0)
     site_token: int = 0
     eligible: NDArray[np.bool_] | None = None
+    group: str = ""
+    start: float = 0.0
+    lane_names: tuple[str, ...] = ()
+    lights: Lights | None = None
+    anchors: NDArray[np.bool_] | None = None
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    check_values: InitVar[bool] = True
     offset: NDArray[np.int64] = field(init=False)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, check_values: bool) -> None:
         ends = np.cumsum(self.length)
         object.__setattr__(self, "offset", np.concatenate([[0], ends[:-1]]).astype(np.int64) if len(ends) else ends.astype(np.int64))
         rows, tracks = len(self.state), len(self.first)
@@ -99,7 +147,8 @@ class Scenario:
             raise DataError(f"scenario {self.id}: arrays of {tracks} tracks do not agree")
         if tracks and (self.length.min() < 1 or self.first.min() < 0 or int((self.first + self.length).max()) > self.steps):
             raise DataError(f"scenario {self.id}: a track is empty or leaves the {self.steps} steps of the scenario")
-        self._check_finite()
+        if check_values:
+            self._check_finite()
 
     def _check_finite(self) -> None:
         here = self.code != OCCLUDED

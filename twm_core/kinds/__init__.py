@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from twm_core.kinds import dataset, decoder, dynamics, encoder, loss
+from twm_core.kinds import dataset, decoder, dynamics, encoder, environment, loss, reader
 from twm_core.kinds.base import Kind
 
-KINDS: dict[str, Kind] = {k.name: k for k in (dataset.KIND, encoder.KIND, dynamics.KIND, decoder.KIND, loss.KIND)}
+KINDS: dict[str, Kind] = {
+    k.name: k for k in (dataset.KIND, encoder.KIND, dynamics.KIND, decoder.KIND, loss.KIND, reader.KIND, environment.KIND)
+}
 
-__all__ = ["KINDS", "Kind"]
+RECIPE_KINDS: dict[str, Kind] = {name: kind for name, kind in KINDS.items() if kind.in_recipe}
+"""The kinds that a recipe chooses from: the slots of a world model and its dataset."""
+
+__all__ = ["KINDS", "RECIPE_KINDS", "Kind"]

@@ -1,0 +1,1 @@
+"""Readers of recordings made from driving cars: Argoverse 2, ScenarioNet, Waymo."""

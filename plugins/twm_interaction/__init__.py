@@ -1,0 +1,1 @@
+"""Reader of the INTERACTION dataset and its lanelet2 maps."""

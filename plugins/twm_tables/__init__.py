@@ -1,0 +1,1 @@
+"""Readers of tables of rows: drone CSV, NGSIM, levelXData, and any CSV with a column mapping."""

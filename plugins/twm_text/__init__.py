@@ -1,0 +1,1 @@
+"""Readers of plain text recordings: TrajNet, Stanford Drone Dataset, ApolloScape."""

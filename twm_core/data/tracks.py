@@ -1,0 +1,187 @@
+"""From rows of a table, in any order, to the tracks of a recording.
+
+Rows are ordered by track and step. A row that repeats (track, step) is left out and counted, or refused where it says something else.
+Steps that a track leaves out become rows with the code `OCCLUDED`; where it is away for more than `longest_gap` steps, or where its type
+changes (numbers are given again in long recordings), a new track `name#2` begins. Nothing is interpolated.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twm_core.data.recording import UNKNOWN, Recording
+from twm_core.data.scenario import OBSERVED, OCCLUDED
+from twm_core.errors import DataError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Rows of a table, `R` of them in any order.
+
+    Attributes:
+        track: int64 or str `[R]`, the name of the row's track.
+        step: int64 `[R]`, from 0.
+        columns: float64 `[R]` each; names out of `twm_core.data.recording.COLUMNS`.
+        type: int64 `[R]`, index into `twm_core.specs.AGENT_TYPES`.
+        code: uint8 `[R]`; all `OBSERVED` where None.
+        lane: int64 `[R]`, 1 + index into the recording's `lane_names`, 0 where unknown.
+        leader: Names as in `track` `[R]`, of the agent in front.
+        follower: Likewise, of the agent behind.
+        no_track: The value of `leader` and `follower` where there is none.
+        line: int64 `[R]`, number of the row in its file, for messages.
+    """
+
+    track: NDArray[Any]
+    step: Ints
+    columns: Mapping[str, Floats]
+    type: Ints
+    code: NDArray[np.uint8] | None = None
+    lane: Ints | None = None
+    leader: NDArray[Any] | None = None
+    follower: NDArray[Any] | None = None
+    no_track: Any = 0
+    line: Ints | None = None
+
+
+def make_recording(
+    rows: Rows,
+    *,
+    file: str,
+    longest_gap: int | None = None,
+    contradictions: Literal["error", "first"] = "error",
+    steps: int | None = None,
+    skipped: Mapping[str, int] | None = None,
+    **rest: Any,
+) -> Recording:
+    """The recording that holds these rows.
+
+    Args:
+        rows: At least one row.
+        file: Name of the file, for messages.
+        longest_gap: Most steps that a track may be away; None for any number.
+        contradictions: What to do with a row that says something else than an earlier one of the same track and step: refuse it, or keep
+            the first and count the others.
+        steps: Steps of the recording; up to the last row by default.
+        skipped: Counts of what the reader left out.
+        **rest: Further fields of `Recording`: `id`, `site`, `group`, `dt`, `start`, `lane_names`, `road`, ...
+
+    Raises:
+        DataError: Rows contradict one another, or a step is negative.
+    """
+    counts = Counter(skipped or {})
+    names, number = np.unique(rows.track, return_inverse=True)
+    order = np.lexsort((np.arange(len(number)), rows.step, number))
+    if len(rows.step) and rows.step.min() < 0:
+        raise DataError(f"{_where(rows, file, int(np.argmin(rows.step)))}: its time is before the beginning", "repair the row")
+    order = _without_repetitions(rows, names, number, order, file, contradictions, counts)
+    step, owner, kind = rows.step[order], number[order], rows.type[order]
+    new = np.ones(len(order), dtype=bool)
+    away = np.diff(step)
+    apart = np.diff(owner) != 0
+    broken = np.diff(kind) != 0
+    if longest_gap is not None:
+        broken |= away - 1 > longest_gap
+    new[1:] = apart | broken
+    counts["tracks that begin anew after a long gap or as another type"] += int((broken & ~apart).sum())
+    begin = np.flatnonzero(new)
+    first = step[begin]
+    length = step[np.append(begin[1:], len(step)) - 1] - first + 1
+    offset = np.cumsum(length) - length
+    piece = np.cumsum(new) - 1
+    place = offset[piece] + step - first[piece]
+    total = int(length.sum())
+    code = np.full(total, OCCLUDED, dtype=np.uint8)
+    code[place] = OBSERVED if rows.code is None else rows.code[order]
+    columns: dict[str, Floats] = {}
+    for name, values in rows.columns.items():
+        columns[name] = np.full(total, np.nan)
+        columns[name][place] = values[order]
+    lane = None
+    if rows.lane is not None:
+        lane = np.zeros(total, dtype=np.int64)
+        lane[place] = rows.lane[order]
+
+    def neighbours(values: NDArray[Any] | None) -> Ints | None:
+        if values is None:
+            return None
+        found = np.full(total, UNKNOWN, dtype=np.int64)
+        found[place] = _numbers(values[order], step, rows.no_track, names, owner[begin], first, length)
+        return found
+
+    return Recording(
+        steps=int((first + length).max(initial=0)) if steps is None else steps,
+        track=_names(names, owner[begin]),
+        type=kind[begin],
+        first=first,
+        length=length,
+        columns=columns,
+        code=code,
+        lane=lane,
+        leader=neighbours(rows.leader),
+        follower=neighbours(rows.follower),
+        skipped={reason: n for reason, n in counts.items() if n},
+        **rest,
+    )
+
+
+def _where(rows: Rows, file: str, row: int) -> str:
+    return f"{file}, row {row + 1 if rows.line is None else int(rows.line[row])}"
+
+
+def _without_repetitions(
+    rows: Rows, names: NDArray[Any], number: Ints, order: Ints, file: str, contradictions: str, counts: Counter[str]
+) -> Ints:
+    """The order without rows whose (track, step) stands before them."""
+    again = np.zeros(len(order), dtype=bool)
+    again[1:] = (np.diff(number[order]) == 0) & (np.diff(rows.step[order]) == 0)
+    if not again.any():
+        return order
+    earlier = order[np.maximum.accumulate(np.where(again, 0, np.arange(len(order))))]
+    differs = np.zeros(len(order), dtype=bool)
+    for values in (*rows.columns.values(), rows.type, rows.lane):
+        if values is not None:
+            a, b = values[order], values[earlier]
+            differs |= again & ~((a == b) | ((a != a) & (b != b)))  # NaN repeats NaN
+    if differs.any() and contradictions == "error":
+        at = int(np.flatnonzero(differs)[0])
+        row, before = int(order[at]), int(earlier[at])
+        raise DataError(
+            f"{_where(rows, file, row)}: track {names[number[row]]}, step {int(rows.step[row])} stands in"
+            f" {_where(rows, file, before).removeprefix(file + ', ')} already, with other values ({int(differs.sum())} such rows)",
+            "remove one of the two",
+        )
+    counts["rows that repeat another"] += int((again & ~differs).sum())
+    counts["rows that contradict an earlier one of their track and step"] += int(differs.sum())
+    return order[~again]
+
+
+def _names(names: NDArray[Any], owner: Ints) -> tuple[str, ...]:
+    """Names of the pieces: `7`, `7#2`, `7#3` where track 7 was cut."""
+    seen: Counter[int] = Counter()
+    found = []
+    for i in owner.tolist():
+        seen[i] += 1
+        found.append(f"{names[i]}" if seen[i] == 1 else f"{names[i]}#{seen[i]}")
+    return tuple(found)
+
+
+def _numbers(values: NDArray[Any], step: Ints, none: Any, names: NDArray[Any], owner: Ints, first: Ints, length: Ints) -> Ints:
+    """Track numbers of the named neighbours at these steps; `UNKNOWN` where the named one is not there at that step."""
+    at = np.clip(np.searchsorted(names, values), 0, len(names) - 1)
+    exists = names[at] == values
+    # Pieces stand by owner and time: the last piece of that owner that begins by this step.
+    key = owner * (int(step.max(initial=0)) + 2) + first
+    piece = np.searchsorted(key, at * (int(step.max(initial=0)) + 2) + step, side="right") - 1
+    piece = np.clip(piece, 0, len(owner) - 1)
+    there = exists & (owner[piece] == at) & (step >= first[piece]) & (step < first[piece] + length[piece])
+    found = np.where(there, piece, UNKNOWN)
+    return np.where(values == none, -1, found).astype(np.int64)
