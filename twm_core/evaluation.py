@@ -36,7 +36,7 @@ from twm_core.specs import OutputSpec
 _BATCH = 32
 _POSITION = ("x", "y")
 _INCLUDED = ("windows", "agents", "scenarios", "episodes", "steps")
-"""What a report counts that is there, rather than left out."""
+"""What a report counts that other lines say already."""
 
 
 def load_run(
@@ -138,7 +138,7 @@ def evaluate(
             device=device,
             reporter=reporter,
         )
-    report = {f"left out: {k}": v for k, v in chosen.report().items() if k not in _INCLUDED and v}
+    report = {f"data: {k}": v for k, v in chosen.report().items() if k not in _INCLUDED and v}
     return {
         **result,
         "split": split,

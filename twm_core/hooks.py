@@ -31,7 +31,10 @@ class HookSpecs:
 
     @hookspec
     def twm_commands(self) -> Mapping[str, str]:
-        """Return extra commands of `twm`: name to `module:function` (a typer-compatible function, imported when used)."""
+        """Return extra commands of `twm`: name to `module:function` (a typer-compatible function, imported when used).
+
+        A name that begins with `data ` is a command of the group `twm data`.
+        """
         raise NotImplementedError
 
     @hookspec

@@ -80,4 +80,9 @@ class PlainReporter(Reporter):
 def progress_line(step: int, steps: int, metrics: Mapping[str, float], *, unit: str = "step") -> str:
     """`step 120/1200  loss 0.512  lr 0.001`, the step padded to the width of `steps`."""
     head = f"{unit} {step:>{len(str(steps))}}/{steps}"
-    return "  ".join([head, *(f"{name} {value:.4g}" for name, value in metrics.items())])
+    return "  ".join([head, *(f"{name} {number_text(value)}" for name, value in metrics.items())])
+
+
+def number_text(value: float) -> str:
+    """A number of a progress line: counts in full, measures to four digits."""
+    return str(value) if isinstance(value, int) else f"{value:.4g}"

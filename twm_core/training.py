@@ -32,7 +32,7 @@ from twm_core.assembly import Plan
 from twm_core.checkpoint import remove_old, save_checkpoint, writing
 from twm_core.curves import Curves
 from twm_core.data.dataset import Windows, to_device
-from twm_core.data.loader import evenly_spaced
+from twm_core.data.loader import evenly_spaced, read_ahead
 from twm_core.devices import choose_device
 from twm_core.errors import CheckpointError, DataError
 from twm_core.evaluation import score, scores_agents
@@ -62,7 +62,8 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
         reporter: Hears about progress.
 
     Returns:
-        JSON-able summary: run, step, reason (`completed` or `interrupted`), checkpoint, seconds, metrics.
+        JSON-able summary: run, step, reason (`completed` or `interrupted`), checkpoint, seconds, waiting (the share of the
+        loop's time that was spent waiting for data), metrics.
 
     Raises:
         CheckpointError: There is a checkpoint and `resume` is false, or none and it is true, or the run folder cannot be written.
@@ -137,19 +138,23 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
             remove_old(folder, config.keep)
         registry.notify("twm_checkpoint_saved", run=str(run), step=trainer.step, path=str(path))
 
-    def log(values: dict[str, float]) -> None:
+    def log(values: dict[str, float], clock: dict[str, float] | None = None) -> None:
         trainer.metrics.update(values)
         with writing(folder, f"curves in {run}"):
-            curves.add(trainer.step, values)
+            # Times differ from run to run, so checkpoints do not hold them.
+            curves.add(trainer.step, values | (clock or {}))
         registry.notify("twm_step_finished", run=str(run), step=trainer.step, metrics=values)
 
-    with _signals() as stop:
+    begun = logged = time.perf_counter()
+    waited = 0.0
+    ahead = read_ahead(trainer.batches, trainer.step, config.steps, workers=config.workers, prefetch=config.prefetch)
+    with _signals() as stop, ahead as stream:
         try:
             while trainer.step < config.steps:
                 lr = learning_rate(config, trainer.step)
                 for group in optimiser.param_groups:
                     group["lr"] = lr
-                batch = to_device(trainer.batches[trainer.step], device)
+                batch = to_device(next(stream), device)
                 share = share_at(config, trainer.step)
                 withheld = withhold(batch, share, agents=plan.latent.layout != "scene", generator=trainer.generator)
                 total, terms = model(batch, trainer.generator, trainer.step, withheld)
@@ -176,7 +181,9 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
                         values["train.gradient_norm"] = float(norm)
                     if config.scheduled_sampling:
                         values["train.withheld"] = share
-                    log(values)
+                    now = time.perf_counter()
+                    log(values, {"time.waiting": (stream.waited - waited) / (now - logged)})
+                    logged, waited = now, stream.waited
                 better = False
                 if trainer.step % config.validate_every == 0 or last:
                     with trainer.evaluating() as evaluated:
@@ -207,6 +214,7 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
         "reason": reason,
         "checkpoint": str(folder.find("latest")),
         "seconds": round(time.monotonic() - started, 1),
+        "waiting": round(stream.waited / max(time.perf_counter() - begun, 1e-9), 4),
         "metrics": dict(trainer.metrics),
     }
 

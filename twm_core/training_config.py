@@ -40,4 +40,6 @@ class TrainingConfig(ComponentConfig):
     log_every: int = Field(10, ge=1, description="Steps between two lines of metrics.jsonl.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="Arithmetic of the training step.")
+    workers: int = Field(0, ge=0, description="Processes that read batches ahead; 0 reads them in the training process. Same results.")
+    prefetch: int = Field(2, ge=1, description="Batches that each of these processes reads ahead.")
     threads: int = Field(0, ge=0, description="CPU threads of torch; 0 takes torch's own choice.")

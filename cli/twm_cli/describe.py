@@ -113,6 +113,11 @@ def _object(registered: Registered, registry: Registry) -> dict[str, Any]:
 def _flow(registered: Registered, registry: Registry) -> list[tuple[str, str]]:
     """What the component is given and gives when it takes its place in the default recipe."""
     kind, name = registered.component.kind, registered.qualified
+    if not KINDS[kind].in_recipe:
+        return {
+            "reader": [("given", "files and folders"), ("gives", "recordings, which `twm data import` stores")],
+            "environment": [("given", "a seed, and interventions at every step"), ("gives", "frames: who is where at each step")],
+        }[kind]
     choice = [name] if KINDS[kind].several else name
     slot = f"{kind}.{'components' if KINDS[kind].several else 'component'}"
     try:

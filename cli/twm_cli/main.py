@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 
 from twm_cli.panels import HELP_SETTINGS, PanelCommand
+from twm_cli.plugin_commands import load_command
 from twm_cli.session import Session
 from twm_cli.words import first_argument, occurrences, rejoined, words_to_complete
 
@@ -26,8 +27,12 @@ COMMANDS = {
     "list-plugins": "List components and the plugins that provide them.",
     "describe": "Show a component's fields and what it maps.",
     "inspect": "Show what a checkpoint holds.",
+    "data": "Import, look at and check recordings.",
 }
 """Built-in commands: name and summary. The module of a command is its name with underscores."""
+
+GROUPS = ("data",)
+"""Those that are groups of commands: their module has `group` where that of a command has `command`."""
 
 _USAGE_ERROR: type[Any] = typer.BadParameter.__mro__[1]
 """What all errors about words have in common. Typer 0.26 has no public name for it; later ones have `TyperException` above it."""
@@ -67,7 +72,8 @@ def _run(words: list[str]) -> int:
     completing = words_to_complete(os.environ)
     session = _session(words if completing is None else completing, completing=completing is not None)
     app = _app(session)
-    result = app(args=words or ["--help"], prog_name="twm", standalone_mode=False)
+    bare = not words or (session.command in GROUPS and not session.words)
+    result = app(args=[*words, "--help"] if bare else words, prog_name="twm", standalone_mode=False)
     return result if isinstance(result, int) else 0
 
 
@@ -76,15 +82,23 @@ def _session(words: list[str], *, completing: bool) -> Session:
     command = words[at] if at < len(words) else ""
     # The words after a plugin's command belong to that command, -p among them.
     searched = words if command in COMMANDS else words[:at]
+    if command in GROUPS:
+        searched = [*words[: at + 1], *_group(command).own_words(words[at + 1 :])]
     files = [value for name, value in occurrences(searched, _TAKES_VALUE) if name in _TAKES_VALUE and value is not None]
     return Session(command=command, words=words[at + 1 :], files=files, built_in=tuple(COMMANDS), completing=completing)
+
+
+def _group(name: str) -> Any:
+    return import_module(f"twm_cli.{name}")
 
 
 def _app(session: Session) -> typer.Typer:
     app = typer.Typer(name="twm", context_settings=HELP_SETTINGS, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.callback(help="World models of traffic made of interchangeable parts.")(_global_options)
     for name, summary in COMMANDS.items():
-        if name == session.command:
+        if name == session.command and name in GROUPS:
+            app.add_typer(_group(name).group(session), name=name, short_help=summary)
+        elif name == session.command:
             function = import_module(f"twm_cli.{name.replace('-', '_')}").command(session)
             app.command(name, cls=PanelCommand, context_settings=HELP_SETTINGS, short_help=summary)(function)
         else:
@@ -97,23 +111,12 @@ def _app(session: Session) -> typer.Typer:
 def _add_plugin_commands(app: typer.Typer, session: Session) -> None:
     session.warn(*session.warnings)
     for name, (target, plugin) in session.plugin_commands.items():
+        if name.partition(" ")[0] in GROUPS:
+            continue  # shown by the group
         if name == session.command:
-            app.command(name)(_load_command(name, target, plugin.whose))
+            app.command(name)(load_command(name, target, plugin.whose))
         else:
             app.command(name, help=f"From plugin {plugin.name} ({plugin.whose}).")(_placeholder)
-
-
-def _load_command(name: str, target: str, whose: str) -> Callable[..., Any]:
-    from twm_core.errors import PluginError
-
-    module, _, attribute = target.partition(":")
-    try:
-        function = getattr(import_module(module), attribute)
-    except (Exception, SystemExit) as error:
-        raise PluginError(f"command {name!r} of {whose} cannot be loaded from {target!r}: {error}", "mend or remove the plugin") from error
-    if not callable(function):
-        raise PluginError(f"command {name!r} of {whose}: {target!r} is not a function", "name a function in twm_commands")
-    return function
 
 
 def _placeholder() -> None:
@@ -137,7 +140,12 @@ def _global_options(
 
 def _help_command(words: Sequence[str]) -> str:
     at = first_argument(words, _TAKES_VALUE)
-    return f"twm {words[at]} --help" if at < len(words) and words[at] in COMMANDS else "twm --help"
+    if at >= len(words) or words[at] not in COMMANDS:
+        return "twm --help"
+    called = [words[at]]
+    if called[0] in GROUPS:
+        called += [w for w in words[at + 1 : at + 2] if w in _group(called[0]).COMMANDS]
+    return f"twm {' '.join(called)} --help"
 
 
 def _with_given(message: str, words: Sequence[str]) -> str:

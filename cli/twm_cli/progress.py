@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from twm_core.reporting import PlainReporter, Reporter
+from twm_core.reporting import PlainReporter, Reporter, number_text
 
 
 class TerminalReporter(Reporter):
@@ -30,7 +30,7 @@ class TerminalReporter(Reporter):
 
     def progress(self, step: int, steps: int, metrics: Mapping[str, float]) -> None:
         """Draw the bar, which appears at the first call."""
-        numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        numbers = "  ".join(f"{name} {number_text(value)}" for name, value in metrics.items())
         if self._progress is None or self._task is None:
             columns = (BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
             self._progress = Progress(*columns, TextColumn("{task.fields[numbers]}", markup=False), console=self._console)

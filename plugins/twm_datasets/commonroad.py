@@ -15,8 +15,6 @@ report.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,22 +22,21 @@ from pathlib import Path
 import numpy as np
 
 from twm_core.data.dataset import SPLITS
+from twm_core.data.lane_lines import make_lanes
+from twm_core.data.lanes import locate
 from twm_core.data.leaders import find_leaders
 from twm_core.data.map_crops import RasterOptions
+from twm_core.data.motion import backward_difference, wrap
+from twm_core.data.protocol import WindowProtocol
 from twm_core.data.scenario import OBSERVED, Lane, RoadMap, Scenario
-from twm_core.data.windows import ScenarioDataset, WindowProtocol
+from twm_core.data.scenario_dataset import ScenarioDataset
+from twm_core.data.tokens import shared, token
 from twm_core.errors import DataError
 from twm_core.specs import DatasetGiven
+from twm_datasets.commonroad_sites import ONE_ROAD, site_of
 from twm_datasets.commonroad_xml import RawFile, read_file
 from twm_datasets.config import COMMONROAD_FEATURES, CommonRoadConfig
 from twm_datasets.holdout import Holdout, RecordedFile, hold_out
-from twm_datasets.lanes import locate, make_lanes
-from twm_datasets.motion import backward_difference, wrap
-
-ONE_ROAD = ("US101", "I80")
-"""Places whose numbered maps are stretches of one road."""
-
-_BENCHMARK = re.compile(r"(?:C-)?[A-Z]{3}_(?P<map>[^_]+)_.*")
 
 
 def build(config: CommonRoadConfig, given: DatasetGiven) -> ScenarioDataset:
@@ -96,8 +93,8 @@ def read_folder(config: CommonRoadConfig) -> tuple[list[Scenario], list[Recorded
     sites = {s.site for s in scenarios}
     notes = {
         "static obstacles left out": static,
-        "lanes that share a token": len(lane_keys) - len({token(k, config.lanes) for k in lane_keys}),
-        "sites that share a token": len(sites) - len({token(k, config.sites) for k in sites}),
+        "lanes that share a token": shared(lane_keys, config.lanes),
+        "sites that share a token": shared(sites, config.sites),
     }
     return scenarios, recorded, notes
 
@@ -119,19 +116,6 @@ def find_files(path: str) -> list[Path]:
     if not found:
         raise DataError(f"dataset commonroad: {path} holds no .xml file", "files must lie in the folder itself, not in folders below it")
     return found
-
-
-def site_of(benchmark: str) -> str:
-    """The place of a benchmark id: `USA_US101-3_1_T-1` is at `US101`, `USA_Lanker-2_16_T-1` at `Lanker-2`."""
-    match = _BENCHMARK.fullmatch(benchmark)
-    name = match["map"] if match else benchmark
-    road = name.split("-")[0]
-    return road if road in ONE_ROAD else name
-
-
-def token(key: str, capacity: int) -> int:
-    """A token in `1 .. capacity - 1` for a name: a hash, so that it means the same in every folder."""
-    return 1 + int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest()) % (capacity - 1)
 
 
 def lane_names(site: str, lanes: Sequence[Lane]) -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from twm_core.data.schema import MappedTrafficConfig, TrafficConfig, traffic_observations
+from twm_core.data.schema import TRAFFIC_FEATURES, MappedTrafficConfig, TrafficConfig, traffic_observations
+from twm_core.errors import UsageError
 from twm_core.specs import ActionSpec, ObservationSpec
 
 COMMONROAD_FEATURES = (
@@ -71,6 +73,67 @@ class CommonRoadConfig(MappedTrafficConfig):
         return seen, None
 
 
+STORE_FEATURES = COMMONROAD_FEATURES
+"""Features of `store` by default, in order."""
+
+OPTIONAL_PREFIXES = ("lane_", "leader_", "follower_")
+OPTIONAL_FEATURES = ("speed_limit", "time_headway", "time_to_collision")
+"""What a store may lack: features of these names, and those that begin so, are 0 then, and their `*_known` flags with them."""
+
+
+class StoreConfig(MappedTrafficConfig):
+    """Scenarios of one or several stores (`twm data import` makes them)."""
+
+    path: str = Field("", description="A store (a folder X.twm), or several, separated by commas.")
+    features: tuple[str, ...] = Field(
+        STORE_FEATURES, description="Features of agents; lane_*, leader_* and follower_* ones are 0 for stores that lack them."
+    )
+    dt: float = Field(0.1, gt=0, description="Seconds between two steps; scenarios with other ones are resampled.")
+    split: Literal["auto", "stored", "site", "time", "vehicle"] = Field(
+        "auto", description="What no two splits share; stored: as twm data split decided; auto: that where it did, else time."
+    )
+    val_share: float = Field(0.15, ge=0, lt=1, description="Share of the validation split; not used with stored splits.")
+    test_share: float = Field(0.15, ge=0, lt=1, description="Share of the test split; not used with stored splits.")
+    gap_seconds: float = Field(0.0, ge=0, description="With the split time: seconds left out after each cut.")
+    eval_stride_seconds: float = Field(1.0, gt=0, description="Seconds between the starts of two validation or test windows.")
+    mirror: float = Field(0.5, ge=0, le=1, description="Probability with which a training window is mirrored.")
+    rotate: bool = Field(False, description="Turn every training window by any angle.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Probability with which an agent is taken out of a training window.")
+    lanes: int = Field(4096, ge=2, description="Number of lane tokens including 0 for unknown; lanes are hashed into the others.")
+    sites: int = Field(64, ge=2, description="Number of site tokens including 0 for unknown; sites are hashed into the others.")
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _joined(cls, value: object) -> object:
+        return ",".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The stores."""
+        return tuple(p.strip() for p in self.path.split(",") if p.strip())
+
+    def observations(self) -> tuple[ObservationSpec, ActionSpec | None]:
+        """The chosen features of every agent, lane and site tokens, the map raster if asked for; no actions."""
+        unknown = [n for n in self.features if n not in TRAFFIC_FEATURES]
+        if unknown:
+            raise UsageError(f"dataset store: there is no feature {', '.join(unknown)}", f"features are {', '.join(TRAFFIC_FEATURES)}")
+        if self.val_share + self.test_share >= 1:
+            raise UsageError("dataset store: val_share and test_share leave nothing to train on", "lower them")
+        for name in ("stride_seconds", "eval_stride_seconds"):
+            self.steps(name, self.dt)
+        seen = traffic_observations(
+            features=self.features,
+            dt=self.dt,
+            context=self.steps("observed_seconds", self.dt),
+            horizon=self.steps("predicted_seconds", self.dt),
+            protocol=f"store-{self.split}@{self.observed_seconds:g}s+{self.predicted_seconds:g}s",
+            lanes=self.lanes,
+            sites=self.sites,
+            raster_size=self.raster_size if self.raster else 0,
+        )
+        return seen, None
+
+
 class EthUcyConfig(TrafficConfig):
     """One leave-one-out fold of ETH/UCY; the defaults of the window are the standard 8 observed + 12 predicted steps, stride 1."""
 
@@ -88,6 +151,10 @@ class EthUcyConfig(TrafficConfig):
     predicted_seconds: float = Field(4.8, ge=0, description="Seconds predicted after the observed ones (0.4 per step).")
     stride_seconds: float = Field(0.4, gt=0, description="Seconds between the starts of two training windows (0.4 per step).")
     max_agents: int = Field(128, ge=1, description="Most agents in a window; more are dropped, farthest first, and counted.")
+    assert_counts: bool = Field(
+        True,
+        description="Refuse standard folds (8 + 12 steps) whose test windows and pedestrians are not the published ones; else report.",
+    )
 
     def observations(self) -> tuple[ObservationSpec, ActionSpec | None]:
         """Motion of every pedestrian; no lanes, sites or actions."""

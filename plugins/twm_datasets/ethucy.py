@@ -15,28 +15,23 @@ Windows are self-contained: their first step knows no velocity and no heading. T
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twm_core.data.dataset import SPLITS
+from twm_core.data.motion import Floats, backward_difference, heading_of_motion
+from twm_core.data.protocol import Counts, WindowProtocol
 from twm_core.data.scenario import OBSERVED, OCCLUDED, Scenario
-from twm_core.data.windows import ScenarioDataset, WindowProtocol
+from twm_core.data.scenario_dataset import ScenarioDataset
 from twm_core.errors import DataError
 from twm_core.specs import AGENT_TYPES, DatasetGiven
 from twm_datasets.config import ETHUCY_DT, ETHUCY_FEATURES, EthUcyConfig
-from twm_datasets.motion import Floats, backward_difference, heading_of_motion
+from twm_datasets.ethucy_text import ETH_TRUE_DT, RECORDINGS, read_rows
 
 STILL_SPEED = 0.05
 """m/s below which a pedestrian keeps its heading: 2 cm in a step of 0.4 s."""
-
-ETH_TRUE_DT = 10 / 15
-"""Seconds per step of the eth recording, whose video has 15 frames per second."""
-
-RECORDINGS = ("biwi_eth", "biwi_hotel", "crowds_zara01", "crowds_zara02", "crowds_zara03", "students001", "students003", "uni_examples")
-"""The files of the standard set, without ending."""
 
 TESTED = {
     "eth": ("biwi_eth",),
@@ -73,9 +68,13 @@ def build(config: EthUcyConfig, given: DatasetGiven) -> ScenarioDataset:
             gaps += _gaps(rows)
         splits[split] = scenarios
         notes[split] = {"gaps between frames": gaps}
+    expects: dict[str, Counts] = {}
     if (given.seen.context, given.seen.horizon) == (8, 12):
         windows, pedestrians = STANDARD_COUNTS[config.convention][config.fold]
-        notes["test"].update({"windows of the standard files": windows, "agents of the standard files": pedestrians})
+        if config.assert_counts and _is_standard(root, config.fold):
+            expects["test"] = Counts(windows=windows, agents=pedestrians)
+        else:
+            notes["test"].update({"windows of the standard files": windows, "agents of the standard files": pedestrians})
     protocol = WindowProtocol(
         context=given.seen.context,
         horizon=given.seen.horizon,
@@ -85,6 +84,7 @@ def build(config: EthUcyConfig, given: DatasetGiven) -> ScenarioDataset:
         full=True,
         self_contained=True,
         still_speed=STILL_SPEED,
+        expects=expects,
     )
     return ScenarioDataset(
         seen=given.seen,
@@ -123,12 +123,7 @@ def membership(root: Path, fold: str) -> dict[str, list[str]]:
         if place.is_file():
             break
     else:
-        others = [r for r in RECORDINGS if r not in TESTED[fold]]
-        return {
-            "train": [f"train/{r}_train.txt" for r in others],
-            "val": [f"val/{r}_val.txt" for r in others],
-            "test": [f"all_data/{r}.txt" for r in TESTED[fold]],
-        }
+        return standard_membership(fold)
     hint = 'it must map fold to {"train": [...], "val": [...], "test": [...]} with paths below raw/'
     try:
         table = json.loads(place.read_text(encoding="utf-8"))
@@ -140,38 +135,19 @@ def membership(root: Path, fold: str) -> dict[str, list[str]]:
     return {split: [str(name) for name in files[split]] for split in SPLITS}
 
 
-def read_rows(path: Path) -> Floats:
-    """The rows `frame, pedestrian, x, y` `[R, 4]` of a file, in its order.
+def standard_membership(fold: str) -> dict[str, list[str]]:
+    """Files of train, val and test of a fold of the standard set, relative to its root."""
+    others = [r for r in RECORDINGS if r not in TESTED[fold]]
+    return {
+        "train": [f"train/{r}_train.txt" for r in others],
+        "val": [f"val/{r}_val.txt" for r in others],
+        "test": [f"all_data/{r}.txt" for r in TESTED[fold]],
+    }
 
-    Raises:
-        DataError: The file is missing or empty, or a row is malformed or repeats (frame, pedestrian); file and row are named.
-    """
-    if not path.is_file():
-        raise DataError(f"dataset ethucy: {path.parent.name}/{path.name} is not there", "folds.json (or the standard fold) names it")
-    rows: list[list[float]] = []
-    seen: dict[tuple[float, float], int] = {}
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path.name}: cannot be read as text ({error})", "check the file and its permissions") from error
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        words, whose = line.split(), f"{path.name}, row {number}"
-        if len(words) != 4:
-            raise DataError(f"{whose}: has {len(words)} columns, not the 4 of frame, pedestrian, x, y", "repair the row")
-        try:
-            row = [float(w) for w in words]
-        except ValueError:
-            raise DataError(f"{whose}: {line.strip()!r} is not four numbers", "repair the row") from None
-        if not all(map(math.isfinite, row)):
-            raise DataError(f"{whose}: {line.strip()!r} holds a value that is not finite", "remove or repair the row")
-        if (earlier := seen.setdefault((row[0], row[1]), number)) != number:
-            raise DataError(f"{whose}: frame {words[0]}, pedestrian {words[1]} stands in row {earlier} already", "remove one of the two")
-        rows.append(row)
-    if not rows:
-        raise DataError(f"{path.name}: is empty", "leave it out of folds.json, or put the recording there")
-    return np.asarray(rows, dtype=np.float64)
+
+def _is_standard(root: Path, fold: str) -> bool:
+    """Whether the fold is tested on the standard recordings."""
+    return sorted(membership(root, fold)["test"]) == sorted(standard_membership(fold)["test"])
 
 
 def _gaps(rows: Floats) -> int:

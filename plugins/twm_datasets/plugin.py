@@ -1,4 +1,4 @@
-"""Declares the dataset components `commonroad` and `ethucy`."""
+"""Declares the datasets and readers `commonroad` and `ethucy`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from twm_core import Component, hookimpl
 
 @hookimpl
 def twm_components() -> Sequence[Component]:
-    """The datasets of this plugin."""
+    """The datasets and readers of this plugin."""
     return [
         Component(
             kind="dataset",
@@ -24,5 +24,26 @@ def twm_components() -> Sequence[Component]:
             summary="Pedestrians of the ETH/UCY recordings, leave-one-out folds, 8 observed + 12 predicted steps.",
             config="twm_datasets.config:EthUcyConfig",
             build="twm_datasets.ethucy:build",
+        ),
+        Component(
+            kind="dataset",
+            name="store",
+            summary="Scenarios from one or several stores (twm data import), split by site, time or vehicle.",
+            config="twm_datasets.config:StoreConfig",
+            build="twm_datasets.store:build",
+        ),
+        Component(
+            kind="reader",
+            name="commonroad",
+            summary="Obstacles with trajectories and lanelet maps from CommonRoad XML files (2018b, 2020a).",
+            config="twm_datasets.config_readers:CommonRoadReaderConfig",
+            build="twm_datasets.commonroad_reader:build",
+        ),
+        Component(
+            kind="reader",
+            name="ethucy",
+            summary="Pedestrians of the ETH/UCY text files, whole recordings.",
+            config="twm_datasets.config_readers:EthUcyReaderConfig",
+            build="twm_datasets.ethucy_reader:build",
         ),
     ]

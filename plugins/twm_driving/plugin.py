@@ -1,4 +1,4 @@
-"""Declares the components of `twm_driving`."""
+"""Declares the readers `argoverse2`, `argoverse2-sensor`, `scenarionet`, `waymo` and `waymo-json`."""
 
 from __future__ import annotations
 
@@ -9,5 +9,41 @@ from twm_core import Component, hookimpl
 
 @hookimpl
 def twm_components() -> Sequence[Component]:
-    """Return the components of this plugin."""
-    return []
+    """The readers of this plugin."""
+    return [
+        Component(
+            kind="reader",
+            name="argoverse2",
+            summary="Argoverse 2 motion forecasting: scenario parquet files with their map archives.",
+            config="twm_driving.config:Argoverse2Config",
+            build="twm_driving.argoverse2:build",
+        ),
+        Component(
+            kind="reader",
+            name="argoverse2-sensor",
+            summary="Argoverse 2 sensor logs: annotated boxes in the ego frame, ego poses and vector maps.",
+            config="twm_driving.config:Argoverse2SensorConfig",
+            build="twm_driving.argoverse2_sensor:build",
+        ),
+        Component(
+            kind="reader",
+            name="scenarionet",
+            summary="ScenarioNet and MetaDrive scenario pickles (nuScenes, nuPlan, Waymo, ...), read without executing anything.",
+            config="twm_driving.config:ScenarioNetConfig",
+            build="twm_driving.scenarionet:build",
+        ),
+        Component(
+            kind="reader",
+            name="waymo",
+            summary="Waymo Open Motion Dataset: TFRecord files of Scenario protos, read without TensorFlow.",
+            config="twm_driving.config:WaymoConfig",
+            build="twm_driving.waymo:build",
+        ),
+        Component(
+            kind="reader",
+            name="waymo-json",
+            summary="Waymo scenarios as JSON files, as Nocturne and GPUDrive write them.",
+            config="twm_driving.config:WaymoJsonConfig",
+            build="twm_driving.waymo_json:build",
+        ),
+    ]

@@ -1,4 +1,4 @@
-"""Declares the components of `twm_interaction`."""
+"""Declares the reader `interaction`."""
 
 from __future__ import annotations
 
@@ -9,5 +9,13 @@ from twm_core import Component, hookimpl
 
 @hookimpl
 def twm_components() -> Sequence[Component]:
-    """Return the components of this plugin."""
-    return []
+    """The reader of this plugin."""
+    return [
+        Component(
+            kind="reader",
+            name="interaction",
+            summary="Vehicles and pedestrians of the INTERACTION dataset with their lanelet2 maps.",
+            config="twm_interaction.config:InteractionConfig",
+            build="twm_interaction.reader:build",
+        )
+    ]

@@ -1,13 +1,34 @@
-"""Declares the components of `twm_sumo`."""
+"""Declares the reader `sumo`, the environment `sumo` and the command `twm data simulate`. Imports neither torch nor numpy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from twm_core import Component, hookimpl
 
 
 @hookimpl
 def twm_components() -> Sequence[Component]:
-    """Return the components of this plugin."""
-    return []
+    """The reader and the environment."""
+    return [
+        Component(
+            kind="reader",
+            name="sumo",
+            summary="SUMO's FCD output (XML or CSV, plain or gzip) with its network, vehicle types and traffic lights.",
+            config="twm_sumo.config:SumoReaderConfig",
+            build="twm_sumo.reader:build",
+        ),
+        Component(
+            kind="environment",
+            name="sumo",
+            summary="SUMO, live and headless: a motorway, a crossing, a roundabout or your own network, to step and to intervene in.",
+            config="twm_sumo.config:SumoEnvironmentConfig",
+            build="twm_sumo.environment:build",
+        ),
+    ]
+
+
+@hookimpl
+def twm_commands() -> Mapping[str, str]:
+    """`twm data simulate`."""
+    return {"data simulate": "twm_sumo.command:simulate"}

@@ -1,1 +1,1 @@
-"""Readers of plain text recordings: TrajNet, Stanford Drone Dataset, ApolloScape."""
+"""Readers of plain text recordings: TrajNet and TrajNet++, the Stanford Drone Dataset, ApolloScape."""

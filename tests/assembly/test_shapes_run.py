@@ -54,7 +54,7 @@ def test_every_decoded_key_is_scored_beside_both_baselines(result: dict[str, Any
 
 
 def test_what_is_there_is_not_reported_as_left_out(result: dict[str, Any]) -> None:
-    assert all(k in ("left out: episodes shorter than a window", "left out: steps in no window") for k in result["report"])
+    assert all(k in ("data: episodes shorter than a window", "data: steps in no window") for k in result["report"])
 
 
 def test_windows_without_predicted_steps_cannot_be_scored(run: Path, registry: Registry) -> None:

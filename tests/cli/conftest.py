@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from data_plugin import READER
 
 from twm_cli.main import main
 
@@ -175,5 +176,24 @@ def toy(bare: Callable[..., Outcome], toy_folder: Path) -> Callable[..., Outcome
 
     def call(command: str, *words: str | os.PathLike[str]) -> Outcome:
         return bare(command, "-c", toy_folder / "toy.toml", *words)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def lines_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plugin file of `data_plugin.READER`."""
+    file = tmp_path_factory.mktemp("lines") / "data_lines.py"
+    file.write_text(READER, encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def data(twm: Callable[..., Outcome], lines_plugin: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+    """Call a command of `twm data` with the reader `lines` only."""
+    monkeypatch.setenv("TWM_DISABLE_PLUGINS", "*")
+
+    def call(command: str, *words: str | os.PathLike[str]) -> Outcome:
+        return twm("data", command, "-p", lines_plugin, *words)
 
     return call

@@ -82,3 +82,19 @@ def test_the_base_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     silent.progress(1, 1, {})
     silent.finish()
     assert capsys.readouterr() == ("", "")
+
+
+def test_counts_are_written_in_full_and_measures_to_four_digits() -> None:
+    stream = io.StringIO()
+    plain = PlainReporter(unit="source", stream=stream, clock=Clock())
+    plain.progress(1, 1, {"scenarios": 1234567, "loss": 1234567.0})
+    assert stream.getvalue() == "source 1/1  scenarios 1234567  loss 1.235e+06\n"
+
+
+def test_long_work_in_one_piece_shows_life_every_ten_seconds() -> None:
+    stream, clock = io.StringIO(), Clock()
+    plain = PlainReporter(unit="source", stream=stream, clock=clock)
+    for scenario in range(1, 36):
+        clock.seconds += 1
+        plain.progress(0, 1, {"scenarios": scenario})
+    assert stream.getvalue().splitlines() == [f"source 0/1  scenarios {n}" for n in (10, 20, 30)]

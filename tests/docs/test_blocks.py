@@ -50,6 +50,11 @@ def test_python_blocks_run(block: Block, workplace: Path) -> None:
     if "conformance(" in block.text:
         compile(block.text, block.id, "exec")  # test_plugins_of_the_manual runs the kit
         return
+    if "open_store(" in block.text:  # of a store that commands before it on the page make
+        pytest.importorskip("pyarrow", reason="needs the extra data")
+        before = [line for b in blocks(block.page) if b.number < block.number for line in b.commands if line.startswith("twm data ")]
+        assert before
+        assert [main(called(line)) for line in before] == [0] * len(before)
     exec(compile(block.text, block.id, "exec"), {"__name__": "block"})
 
 
@@ -77,6 +82,9 @@ def test_commands_are_understood(
         monkeypatch.setenv(name, value)
     words = called(line)
     command = command_of(words)
+    if command == "data" or block.page.name == "data.md":  # they build on one another; test_data_pages runs them in order
+        assert main([*words, "--help"]) == 0
+        return
     if command in NEEDS_A_RUN or "--resume" in words or "--install-completion" in words:
         assert main([command, "--help"] if command else ["--help"]) == 0
         shown = capsys.readouterr().out
@@ -152,8 +160,18 @@ def test_ci_runs_the_readmes_test_command_last() -> None:
     assert script.splitlines()[-2:] == ['stage "tests"', command]
     assert "set -euo pipefail" in script
     assert os.access(ROOT / ".ci/run", os.X_OK)
-    install = next(b.text.partition(" && ")[0] for b in blocks(ROOT / "README.md") if b.newcomer == "run")
-    assert install.removeprefix("pip install ") in script
+    readme = next(b.text for b in blocks(ROOT / "README.md") if b.newcomer == "run")
+    before, extras, after = _installation(readme)
+    told, more, end = _installation(script)
+    assert (told, end) == (before, after)
+    assert more == extras | {"sumo"}  # what tests of the simulator need; a newcomer does without
+
+
+def _installation(text: str) -> tuple[str, set[str], str]:
+    """The first installation from a clone: what stands before its extras, these, and what closes them."""
+    found = re.search(r'pip install (?:--quiet )?(-c constraints\.txt -e "\.\[)([\w,]+)(\]")', text)
+    assert found is not None
+    return found[1], set(found[2].split(",")), found[3]
 
 
 def test_every_command_appears_in_some_example() -> None:

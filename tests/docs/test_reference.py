@@ -82,7 +82,7 @@ def test_every_kind_has_a_page_that_names_its_method(kind: str) -> None:
     methods = [
         n for n, f in vars(base).items() if inspect.isfunction(f) and not n.startswith("_") and "NotImplemented" in inspect.getsource(f)
     ]
-    assert methods
+    assert methods or not KINDS[kind].in_recipe
     for name in methods:
         assert f"`{name}(" in page
     shared = (MANUAL / "contracts/index.md").read_text(encoding="utf-8")
@@ -157,6 +157,36 @@ def test_the_api_page_and_the_public_names_of_twm_core_agree() -> None:
         if name in ("KINDS", "hookimpl"):  # values, explained in the pages on kinds and hooks
             continue
         assert f"twm_core.{name}" in modules or home in modules, name
+
+
+def test_every_feature_of_agents_is_documented_with_its_unit_and_frame() -> None:
+    from twm_core.data.schema import TRAFFIC_FEATURES
+
+    documented: dict[str, str] = {}
+    for names, unit in re.findall(r"^\| (`.*?) \| (.*?) \|", section("contracts/dataset.md", "Features"), flags=re.MULTILINE):
+        documented |= dict.fromkeys(re.findall(r"`(\w+)`", names), unit)
+    real = {n: "flag" if f.kind == "flag" else f"{f.unit}, {f.frame}" for n, f in TRAFFIC_FEATURES.items()}
+    assert documented == real
+
+
+def test_every_intervention_is_documented() -> None:
+    from typing import get_args
+
+    from twm_core.environment import Intervention
+
+    for page in ("contracts/environment.md", "use/simulate.md"):
+        text = (MANUAL / page).read_text(encoding="utf-8")
+        assert all(f"`{i.__name__}`" in text for i in get_args(Intervention)), page
+
+
+def test_every_member_of_readers_and_environments_is_in_the_table_of_its_contract() -> None:
+    from twm_core.data.reader import Reader
+    from twm_core.environment import Environment
+
+    for interface, page in ((Reader, "contracts/reader.md"), (Environment, "contracts/environment.md")):
+        named = re.findall(r"^\| (`.*?) \| ", section(page, "Interface"), flags=re.MULTILINE)
+        members = {m for cell in named for m in re.findall(r"`(\w+)[(`]", cell)}
+        assert members >= interface.__abstractmethods__ | set(interface.__annotations__)
 
 
 def test_every_key_of_a_traffic_batch_is_documented_with_its_type_axes_and_role() -> None:

@@ -53,4 +53,10 @@ def test_mkdocs_builds_the_manual_without_a_warning(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     interfaces = (tmp_path / "reference/interfaces/index.html").read_text(encoding="utf-8")
     assert "the posterior of the step before" in interfaces  # a docstring arrived
-    assert not (tmp_path / "generate.py").exists()
+    assert not list(tmp_path.rglob("*.py"))
+
+
+def test_pictures_are_small() -> None:
+    pictures = [p for p in MANUAL.rglob("*") if p.suffix in (".png", ".gif", ".jpg", ".svg")]
+    assert pictures
+    assert all(p.stat().st_size < 150_000 for p in pictures)

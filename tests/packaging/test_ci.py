@@ -43,7 +43,7 @@ def test_stages_come_in_order_and_tests_close_the_output(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     assert tuple(re.findall(r"^== (.*)$", done.stdout, flags=re.MULTILINE)) == STAGES
     assert done.stdout.splitlines()[-1] == "called pytest "
-    assert "called pip install --quiet -c constraints.txt -e .[dev]" in done.stdout
+    assert "called pip install --quiet -c constraints.txt -e .[dev,sumo]" in done.stdout
 
 
 @pytest.mark.parametrize("tool", TOOLS)

@@ -2,15 +2,30 @@
 
 The windows of an epoch are a permutation drawn from (seed, epoch); batches are cut from the endless row of epochs, so every window
 comes up once in each epoch even where the batch size does not divide their number.
+
+For the same reason several processes may read ahead (`read_ahead`): whoever makes batch `k`, it is the same batch, bit for bit, and they
+are handed over in order. Where processes are forked (Linux), memory maps and arrays are shared with them, not copied.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import multiprocessing
+import signal
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
 
 from twm_core.data.dataset import Batch, Windows
+from twm_core.errors import DataError, TwmError
 
 
 class TrainingBatches:
@@ -51,6 +66,121 @@ class TrainingBatches:
             self._order = torch.randperm(len(self.windows), generator=generator).tolist()
             self._epoch = epoch
         return self._order[place]
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """An error of another process, as text: exceptions do not travel well."""
+
+    message: str
+    hint: str
+
+
+class _Guarded(TorchDataset[Batch | _Failure]):
+    """Batches by number, for processes that read ahead."""
+
+    def __init__(self, batches: TrainingBatches) -> None:
+        self.batches = batches
+
+    def __getitem__(self, index: int) -> Batch | _Failure:
+        try:
+            return self.batches[index]
+        except TwmError as error:
+            return _Failure(error.message, error.hint or "")
+        except Exception as error:  # noqa: BLE001 - told in the training process, which cannot see this one's traceback
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            text = f"batch {index}: {type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
+            return _Failure(text, "set training.workers = 0 to see where it comes from")
+
+
+class Stream:
+    """Batches in order, and how long they were waited for.
+
+    Attributes:
+        waited: Seconds spent waiting for batches so far.
+    """
+
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self.waited = 0.0
+        self._batches = batches
+
+    def __next__(self) -> Batch:
+        begin = time.perf_counter()
+        try:
+            return next(self._batches)
+        finally:
+            self.waited += time.perf_counter() - begin
+
+
+@contextmanager
+def read_ahead(batches: TrainingBatches, begin: int, end: int, *, workers: int = 0, prefetch: int = 2) -> Generator[Stream]:
+    """The batches `begin .. end - 1`, in order, the same whatever `workers` is.
+
+    Args:
+        batches: What to read.
+        begin: Number of the first batch.
+        end: Number after the last one.
+        workers: Processes that read ahead; 0 reads each batch when it is asked for.
+        prefetch: Batches that each process reads ahead.
+
+    Raises:
+        DataError: A process could not read a batch, or was killed; raised where the batch is asked for.
+    """
+    if workers == 0 or begin >= end:
+        yield Stream(batches[k] for k in range(begin, end))
+        return
+    with warnings.catch_warnings():
+        # More processes than processors may be slow, but they are what was asked for; the logged waiting time tells.
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        loader = DataLoader(
+            _Guarded(batches),
+            batch_size=None,
+            sampler=range(begin, end),
+            num_workers=min(workers, end - begin),
+            prefetch_factor=prefetch,
+            collate_fn=_as_it_is,
+            worker_init_fn=_ignore_interrupts,
+            # Elsewhere torch's choice: forked processes are not safe on macOS and do not exist on Windows.
+            multiprocessing_context=multiprocessing.get_context("fork") if sys.platform == "linux" else None,
+            # Without one of its own, the loader would draw from torch's global generator and so change the training.
+            generator=torch.Generator(),
+        )
+        source = iter(loader)
+    checked = _checked(source)
+    del source
+    try:
+        yield Stream(checked)
+    finally:
+        # Drops the loader's iterator, which has no other public way to end its processes.
+        checked.close()
+
+
+def _checked(source: Iterator[Batch | _Failure]) -> Generator[Batch]:
+    try:
+        for batch in source:
+            if isinstance(batch, _Failure):
+                raise DataError(batch.message, batch.hint)
+            yield batch
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise DataError(
+            "a process that reads batches ended without a word; most often memory (or shared memory) ran out",
+            "lower training.workers or training.prefetch, or set training.workers = 0",
+        ) from error
+    finally:
+        # An error keeps this frame, and what it names would keep its processes.
+        del source
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _ignore_interrupts(_: int) -> None:
+    """Ctrl-C goes to all processes; the training process decides what happens then, and tells the others to end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def evenly_spaced(windows: Windows, most: int | None) -> list[int]:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from twm_core.data.raster import Pose, boundaries, draw_road, pixel_centres, to_pixels
+from twm_core.data.lane_lines import boundaries
+from twm_core.data.raster import Pose, draw_road, edges, pixel_centres, to_pixels
 from twm_core.data.scenario import RoadMap, Scenario
 from twm_core.data.schema import RASTER_CHANNELS
 from twm_core.errors import DataError
@@ -42,9 +43,10 @@ class Drawing:
 def draw_whole(road: RoadMap, metres_per_pixel: float) -> Drawing:
     """The whole map on a raster that runs along its axes, twice as fine as crops of `metres_per_pixel` will be."""
     fine = metres_per_pixel / _FINER
-    if not road.lanes:
+    lines = [b for lane in road.lanes for b in (*boundaries(lane), lane.centre)] + [line.points for line in edges(road)]
+    if not lines:
         return Drawing(np.zeros((len(RASTER_CHANNELS), 1, 1), dtype=np.uint8), Pose(0.0, 0.0, 0.0, fine))
-    points = np.concatenate([b for lane in road.lanes for b in (*boundaries(lane), lane.centre)])
+    points = np.concatenate(lines)
     low, high = points.min(axis=0) - 2 * fine, points.max(axis=0) + 2 * fine
     width, height = (int(n) for n in np.ceil((high - low) / fine))
     middle = (low + high) / 2
@@ -75,6 +77,8 @@ def road_digest(road: RoadMap) -> str:
     for lane in road.lanes:
         for line in (lane.centre, *boundaries(lane)):
             digest.update(np.ascontiguousarray(line, dtype=np.float64).tobytes())
+    for edge in edges(road):
+        digest.update(b"edge" + np.ascontiguousarray(edge.points, dtype=np.float64).tobytes())
     return digest.hexdigest()
 
 
@@ -100,7 +104,7 @@ class MapCrops:
             road_of(scenario)
 
     def window(
-        self, scenario: Scenario, state: NDArray[np.float32], exists: NDArray[np.bool_]
+        self, scenario: Scenario, state: NDArray[np.float32], exists: NDArray[np.bool_], features: Sequence[str] | None = None
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Raster uint8 `[C,size,size]` and pose float32 `[4]` of a window, in the order of `twm_core.data.schema.POSE`.
 
@@ -108,8 +112,9 @@ class MapCrops:
             scenario: Where the window was cut.
             state: `agents.state` at its observed steps, `[T,A,F]`.
             exists: Who is there, `[T,A]`.
+            features: Names of the columns of `state`; the scenario's by default.
         """
-        pose = scene_pose(scenario.features, state, exists, self.options.metres_per_pixel)
+        pose = scene_pose(features or scenario.features, state, exists, self.options.metres_per_pixel)
         return crop(self._drawing(road_of(scenario)), pose, self.options.size), np.asarray(pose, dtype=np.float32)
 
     def _drawing(self, road: RoadMap) -> Drawing:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from twm_core.data.scenario import OCCLUDED, Lights, RoadMap
+from twm_core.data.scenario import LIGHT_STATES, OCCLUDED, Lights, RoadMap
 from twm_core.errors import DataError
 
 UNKNOWN = -2
@@ -111,6 +111,10 @@ class Recording:
             raise DataError(f"recording {self.id}: dt {self.dt:g} or the {self.steps} steps of its anchors are impossible")
         if tracks and (self.length.min() < 1 or self.first.min() < 0 or int((self.first + self.length).max()) > self.steps):
             raise DataError(f"recording {self.id}: a track is empty or leaves the {self.steps} steps of the recording")
+        if self.ego is not None and not 0 <= self.ego < tracks:
+            raise DataError(f"recording {self.id}: its ego is track number {self.ego} of {tracks}")
+        if self.lights is not None:
+            self._check_lights(self.lights)
         bad = (self.code != OCCLUDED) & ~(np.isfinite(self.columns["x"]) & np.isfinite(self.columns["y"]))
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
@@ -120,3 +124,15 @@ class Recording:
                 f"{self.id}: track {self.track[i]}, step {step}: position is not a finite number ({int(bad.sum())} such rows)",
                 "remove or repair these rows",
             )
+
+    def _check_lights(self, lights: Lights) -> None:
+        count = len(lights.lane)
+        state, stop = np.shape(lights.state), np.shape(lights.stop)
+        if state != (count, self.steps) or stop != (count, 2):
+            raise DataError(
+                f"recording {self.id}: states {list(state)} and stops {list(stop)} are not those of {count} lights at {self.steps} steps",
+                "states are [lights, steps], stops [lights, 2]",
+            )
+        most = int(np.max(lights.state, initial=0))
+        if most >= len(LIGHT_STATES):
+            raise DataError(f"recording {self.id}: a light has the state {most}", f"states are 0 to {len(LIGHT_STATES) - 1}")

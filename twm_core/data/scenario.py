@@ -103,6 +103,7 @@ class Scenario:
         anchors: bool `[T]`, the steps at which nothing is interpolated from later ones, so that a prediction may start after them; None
             where that is every step.
         provenance: How each feature came about, by name.
+        ego: Number of the track of the recording vehicle, None where there is none.
         check_values: Whether to look at every value; a store, whose values were checked when they were written, does without.
 
     Raises:
@@ -132,6 +133,7 @@ class Scenario:
     lights: Lights | None = None
     anchors: NDArray[np.bool_] | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
+    ego: int | None = None
     check_values: InitVar[bool] = True
     offset: NDArray[np.int64] = field(init=False)
 
@@ -147,6 +149,8 @@ class Scenario:
             raise DataError(f"scenario {self.id}: arrays of {tracks} tracks do not agree")
         if tracks and (self.length.min() < 1 or self.first.min() < 0 or int((self.first + self.length).max()) > self.steps):
             raise DataError(f"scenario {self.id}: a track is empty or leaves the {self.steps} steps of the scenario")
+        if self.ego is not None and not 0 <= self.ego < tracks:
+            raise DataError(f"scenario {self.id}: its ego is track number {self.ego} of {tracks}")
         if check_values:
             self._check_finite()
 

@@ -38,25 +38,50 @@ _OWN = {
     "speed_limit": ("m/s", "0 where unknown"),
     "leader_gap": ("m", "distance to the agent in front, along the heading; 0 where there is none"),
     "leader_speed": ("m/s", "its speed along the heading minus the own; 0 where there is none"),
+    "leader_offset": ("m", "how far the agent in front is to the left of the heading; 0 where there is none"),
+    "leader_drift": ("m/s", "its speed to the left minus the own; 0 where there is none"),
+    "follower_gap": ("m", "distance to the agent behind, against the heading; 0 where there is none"),
+    "follower_speed": ("m/s", "its speed along the heading minus the own; 0 where there is none"),
+    "follower_offset": ("m", "how far the agent behind is to the left of the heading; 0 where there is none"),
+    "follower_drift": ("m/s", "its speed to the left minus the own; 0 where there is none"),
+    "time_headway": ("s", "time at the own speed from the own front to the leader's front, at most `LONGEST_HEADWAY`, also without leader"),
+    "time_to_collision": (
+        "s",
+        "space to the leader over the speed of closing in, at most `LONGEST_COLLISION`, also where it does not shrink",
+    ),
 }
-_FLAGS = ("lane_known", "lane_left", "lane_right", "leader_known", "fresh")
+_FLAGS = ("lane_known", "lane_left", "lane_right", "leader_known", "follower_known", "fresh")
+
+LONGEST_HEADWAY = 10.0
+"""Seconds, the largest `time_headway`: who is farther behind is not following."""
+
+LONGEST_COLLISION = 20.0
+"""Seconds, the largest `time_to_collision`."""
+
+LEADER_FEATURES = (
+    *(f"{side}_{what}" for side in ("leader", "follower") for what in ("gap", "speed", "offset", "drift", "known")),
+    "time_headway",
+    "time_to_collision",
+)
+"""The features that tell of the agents in front and behind (see `twm_core.data.leaders`)."""
 
 TRAFFIC_FEATURES: dict[str, Feature] = {
     **{n: Feature(name=n, unit=u, frame="world") for n, u in _WORLD.items()},
     "heading": Feature(name="heading", unit="rad", kind="angle", frame="world"),
+    "velocity_direction": Feature(name="velocity_direction", unit="rad", kind="angle", frame="world"),
     "lane_angle": Feature(name="lane_angle", unit="rad", kind="angle"),
     **{n: Feature(name=n, unit=u) for n, (u, _) in _OWN.items()},
     **{n: Feature(name=n, kind="flag") for n in _FLAGS},
 }
 """Every feature that a traffic dataset may put into `agents.state`, by name.
 
-`lane_angle` is heading minus lane direction; the flags tell whether a lane is known, whether there is a lane of the same direction to the
-left or right, whether there is an agent in front (`leader_known`, see `twm_core.data.leaders`), and (`fresh`) that derivatives are
-unknown because the track has just begun: they are 0 then.
+`lane_angle` is heading minus lane direction, `velocity_direction` the direction of `vx`, `vy`, kept while the agent stands. The flags tell
+whether a lane is known, whether there is a lane of the same direction to the left or right, whether there is an agent in front or behind
+(see `twm_core.data.leaders`), and (`fresh`) that derivatives are unknown because the track has just begun: they are 0 then.
 """
 
 RASTER_CHANNELS = ("drivable", "boundary", "centre")
-"""Channels of `map.raster`, in order: the area of all lanes, lane boundaries, centre lines of lanes."""
+"""Channels of `map.raster`, in order: the area of all lanes, boundaries of lanes and edges of the road, centre lines of lanes."""
 
 POSE = (
     Feature(name="x", unit="m", frame="world"),

@@ -2,14 +2,15 @@
 
 Rows are ordered by track and step. A row that repeats (track, step) is left out and counted, or refused where it says something else.
 Steps that a track leaves out become rows with the code `OCCLUDED`; where it is away for more than `longest_gap` steps, or where its type
-changes (numbers are given again in long recordings), a new track `name#2` begins. Nothing is interpolated.
+changes (numbers are given again in long recordings), a new track `name#2` begins. Nothing is interpolated. Where a long recording is cut
+into several, a `TrackMemory` carries these names from one to the next.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -52,6 +53,18 @@ class Rows:
     line: Ints | None = None
 
 
+@dataclass
+class TrackMemory:
+    """What the earlier recordings of a group showed of its tracks; `make_recording` reads it and adds to it.
+
+    Attributes:
+        last: For each name, the last step at which it was seen (counted from the beginning of the group), its type then, and how many
+            tracks have had this name.
+    """
+
+    last: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+
+
 def make_recording(
     rows: Rows,
     *,
@@ -60,6 +73,8 @@ def make_recording(
     contradictions: Literal["error", "first"] = "error",
     steps: int | None = None,
     skipped: Mapping[str, int] | None = None,
+    memory: TrackMemory | None = None,
+    begin_step: int = 0,
     **rest: Any,
 ) -> Recording:
     """The recording that holds these rows.
@@ -72,6 +87,8 @@ def make_recording(
             the first and count the others.
         steps: Steps of the recording; up to the last row by default.
         skipped: Counts of what the reader left out.
+        memory: What the recordings before this one in its group showed; the recordings of a group must come in order of time.
+        begin_step: With `memory`, the step of the group at which this recording begins.
         **rest: Further fields of `Recording`: `id`, `site`, `group`, `dt`, `start`, `lane_names`, `road`, ...
 
     Raises:
@@ -91,10 +108,11 @@ def make_recording(
     if longest_gap is not None:
         broken |= away - 1 > longest_gap
     new[1:] = apart | broken
-    counts["tracks that begin anew after a long gap or as another type"] += int((broken & ~apart).sum())
-    begin = np.flatnonzero(new)
+    begin: Ints = np.flatnonzero(new)
     first = step[begin]
     length = step[np.append(begin[1:], len(step)) - 1] - first + 1
+    track, anew = _names(names, owner[begin], first + begin_step, length, kind[begin], longest_gap, memory)
+    counts["tracks that begin anew after a long gap or as another type"] += anew
     offset = np.cumsum(length) - length
     piece = np.cumsum(new) - 1
     place = offset[piece] + step - first[piece]
@@ -119,7 +137,7 @@ def make_recording(
 
     return Recording(
         steps=int((first + length).max(initial=0)) if steps is None else steps,
-        track=_names(names, owner[begin]),
+        track=track,
         type=kind[begin],
         first=first,
         length=length,
@@ -164,14 +182,25 @@ def _without_repetitions(
     return order[~again]
 
 
-def _names(names: NDArray[Any], owner: Ints) -> tuple[str, ...]:
-    """Names of the pieces: `7`, `7#2`, `7#3` where track 7 was cut."""
-    seen: Counter[int] = Counter()
-    found = []
-    for i in owner.tolist():
-        seen[i] += 1
-        found.append(f"{names[i]}" if seen[i] == 1 else f"{names[i]}#{seen[i]}")
-    return tuple(found)
+def _names(
+    names: NDArray[Any], owner: Ints, first: Ints, length: Ints, kind: Ints, longest_gap: int | None, memory: TrackMemory | None
+) -> tuple[tuple[str, ...], int]:
+    """Names of the pieces, `7`, `7#2`, `7#3` where track 7 was cut, and how many of them begin anew."""
+    last = {} if memory is None else memory.last
+    found: list[str] = []
+    anew = 0
+    before = -1
+    for i, begin, steps, what in zip(owner.tolist(), first.tolist(), length.tolist(), kind.tolist(), strict=True):
+        name = str(names[i])
+        seen, was, times = last.get(name, (begin, what, 1))
+        # Within a recording every further piece of a track was cut; the first one goes on where the recording before it ended.
+        again = i == before or was != what or (longest_gap is not None and begin - seen - 1 > longest_gap)
+        times += again
+        anew += again
+        last[name] = (begin + steps - 1, what, times)
+        found.append(name if times == 1 else f"{name}#{times}")
+        before = i
+    return tuple(found), anew
 
 
 def _numbers(values: NDArray[Any], step: Ints, none: Any, names: NDArray[Any], owner: Ints, first: Ints, length: Ints) -> Ints:

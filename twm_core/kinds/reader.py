@@ -9,7 +9,11 @@ from twm_core.kinds.base import Kind
 
 
 class ReaderConfig(ComponentConfig):
-    """Base of all reader configs."""
+    """Base of all reader configs.
+
+    A field that is a path has the type `Path` (`Path | None` where it may be left out): a store records such a file by its name and
+    content, not by where it lies.
+    """
 
     site: str = Field("", description="Name of the place; what the files say (or their names) where empty.")
     scenario_seconds: float = Field(300.0, ge=0, description="Cut longer recordings into scenarios of so many seconds; 0 never cuts.")

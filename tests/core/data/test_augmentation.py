@@ -7,9 +7,9 @@ import math
 import torch
 
 from twm_core.data.augmentation import augment_traffic
+from twm_core.data.dataset import Windows
 from twm_core.data.loader import TrainingBatches
 from twm_core.data.schema import TRAFFIC_FEATURES, traffic_observations
-from twm_core.data.windows import Windows
 
 NAMES = tuple(TRAFFIC_FEATURES)
 STATE = traffic_observations(features=NAMES, dt=0.1, context=2, horizon=2, protocol="test").get("agents.state")
@@ -30,7 +30,8 @@ def test_a_mirrored_scene_has_left_and_right_exchanged_and_nothing_else() -> Non
     after = augment_traffic(before, STATE, mirror=1.0, scale=0.0, generator=torch.Generator().manual_seed(0))
     for name in ("x", "vx", "ax", "length", "width", "lane_end", "speed_limit", "lane_known", "fresh"):
         assert torch.equal(column(after, name), column(before, name)), name
-    for name in ("y", "vy", "ay", "heading", "yaw_rate", "lane_offset", "lane_angle", "lane_turn_20", "lane_turn_50"):
+    lateral = ("leader_offset", "leader_drift", "follower_offset", "follower_drift", "velocity_direction")
+    for name in ("y", "vy", "ay", "heading", "yaw_rate", "lane_offset", "lane_angle", "lane_turn_20", "lane_turn_50", *lateral):
         assert torch.equal(column(after, name), -column(before, name)), name
     assert torch.equal(column(after, "lane_left"), column(before, "lane_right"))
     assert torch.equal(column(after, "lane_right"), column(before, "lane_left"))
@@ -52,8 +53,18 @@ def test_every_feature_of_traffic_is_thought_of() -> None:
         "leader_gap",
         "leader_speed",
         "leader_known",
+        "follower_gap",
+        "follower_speed",
+        "follower_known",
+        "time_headway",
+        "time_to_collision",
     }
     changed = {
+        "velocity_direction",
+        "leader_offset",
+        "leader_drift",
+        "follower_offset",
+        "follower_drift",
         "y",
         "vy",
         "ay",
@@ -77,9 +88,9 @@ def test_a_scaled_scene_keeps_its_times_and_angles() -> None:
     assert factor.max() < 1.26
     assert factor.std() > 0.05
     one = factor[:, 0, 0]
-    for name in ("y", "vx", "vy", "ax", "ay", "length", "width", "lane_offset", "lane_end", "speed_limit"):
+    for name in ("y", "vx", "vy", "ax", "ay", "length", "width", "lane_offset", "lane_end", "speed_limit", "follower_gap", "leader_drift"):
         torch.testing.assert_close(column(after, name), column(before, name) * one[:, None, None], rtol=1e-4, atol=1e-5)
-    for name in ("heading", "yaw_rate", "lane_angle", "lane_left"):
+    for name in ("heading", "yaw_rate", "lane_angle", "lane_left", "velocity_direction", "time_headway", "time_to_collision"):
         assert torch.equal(column(after, name), column(before, name)), name
 
 

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from twm_core.data.map_crops import MapCrops, RasterOptions, crop, draw_whole, scene_pose
+from twm_core.data.protocol import WindowProtocol
 from twm_core.data.raster import Pose, draw_road
 from twm_core.data.scenario import OBSERVED, Lane, RoadMap, Scenario
+from twm_core.data.scenario_dataset import ScenarioDataset
 from twm_core.data.schema import MOTION, POSE, traffic_observations
-from twm_core.data.windows import ScenarioDataset, WindowProtocol
 from twm_core.errors import DataError
 
 ANGLE = np.linspace(0, 2, 60)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twm_core.data.raster import Pose, boundaries, draw_line, draw_road, fill_polygon, pixel_centres, to_pixels
-from twm_core.data.scenario import Lane, RoadMap
+from twm_core.data.lane_lines import boundaries, inside_polygon
+from twm_core.data.raster import Pose, draw_line, draw_lines, draw_road, fill_polygon, pixel_centres, to_pixels
+from twm_core.data.scenario import LINE_KINDS, Lane, RoadLine, RoadMap
 from twm_core.data.schema import RASTER_CHANNELS
 
 POSES = st.builds(Pose, st.floats(-50, 50), st.floats(-50, 50), st.floats(-7, 7), st.floats(0.1, 5))
@@ -131,3 +132,43 @@ def test_given_boundaries_are_used_and_missing_ones_are_made_from_the_width() ->
 
 def test_a_map_without_lanes_is_empty() -> None:
     assert not draw_road(RoadMap(), Pose(0.0, 0.0, 0.0, 1.0), (4, 4)).any()
+
+
+@given(POSES, st.integers(0, 10**6))
+def test_in_any_pose_a_pixel_shows_the_share_of_it_that_lanes_cover(pose: Pose, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    bend = np.cumsum(random.normal(0, 0.3, 8))
+    middle = np.asarray([pose.x, pose.y])
+    centre = middle + pose.metres_per_pixel * (np.cumsum(2.5 * np.stack([np.cos(bend), np.sin(bend)], axis=1), axis=0) - [8, 2])
+    lane = Lane(id="a", centre=centre, width=4.0 * pose.metres_per_pixel)
+    area = draw_road(RoadMap((lane,)), pose, (10, 12))[RASTER_CHANNELS.index("drivable")] / 255
+    # 12 x 12 points in each pixel, in metres: right along the heading, up across it.
+    fine = 12
+    u = ((np.arange(12 * fine) + 0.5) / fine - 6) * pose.metres_per_pixel
+    v = (5 - (np.arange(10 * fine) + 0.5) / fine) * pose.metres_per_pixel
+    right = np.asarray([math.cos(pose.heading), math.sin(pose.heading)])
+    up = np.asarray([-right[1], right[0]])
+    points = middle + u[None, :, None] * right + v[:, None, None] * up
+    left, other = boundaries(lane)
+    inside = inside_polygon(points.reshape(-1, 2), np.concatenate([left, other[::-1]])).reshape(10, fine, 12, fine)
+    assert np.abs(area - inside.mean(axis=(1, 3))).max() < 0.2
+    assert np.abs(area - inside.mean(axis=(1, 3))).mean() < 0.01
+
+
+def test_edges_of_the_road_are_boundaries_and_other_lines_are_not_drawn() -> None:
+    points = np.array([[-10.0, 0.0], [10.0, 0.0]])
+    drawn = draw_road(RoadMap(lines=(RoadLine("edge", points),)), Pose(0.0, 0.0, 0.0, 1.0), (3, 6))
+    np.testing.assert_allclose(drawn[RASTER_CHANNELS.index("boundary"), 1], 255, atol=4)
+    assert not drawn[RASTER_CHANNELS.index("drivable")].any()
+    others = tuple(RoadLine(kind, points) for kind in LINE_KINDS if kind != "edge")
+    assert not draw_road(RoadMap(lines=others), Pose(0.0, 0.0, 0.0, 1.0), (3, 6)).any()
+
+
+def test_many_lines_at_once_are_drawn_as_one_after_the_other() -> None:
+    random = np.random.default_rng(3)
+    lines = [random.uniform(-5, 25, (6, 2)) for _ in range(20)]
+    once, singly = np.zeros((16, 20)), np.zeros((16, 20))
+    draw_lines(once, lines, 1.5)
+    for line in lines:
+        draw_line(singly, line, 1.5)
+    np.testing.assert_array_equal(once, singly)

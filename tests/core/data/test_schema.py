@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twm_core import Feature, UsageError
 from twm_core.data.schema import (
     EXISTENCE_CODES,
+    LEADER_FEATURES,
     MOTION,
     RASTER_CHANNELS,
     TRAFFIC_FEATURES,
@@ -27,8 +28,14 @@ def test_every_feature_stands_under_its_own_name() -> None:
 
 
 def test_only_what_turns_or_shifts_with_the_world_is_a_world_feature() -> None:
-    assert {n for n, f in TRAFFIC_FEATURES.items() if f.frame == "world"} == {"x", "y", "vx", "vy", "ax", "ay", "heading"}
-    assert {n for n, f in TRAFFIC_FEATURES.items() if f.kind == "angle"} == {"heading", "lane_angle"}
+    world = {"x", "y", "vx", "vy", "ax", "ay", "heading", "velocity_direction"}
+    assert {n for n, f in TRAFFIC_FEATURES.items() if f.frame == "world"} == world
+    assert {n for n, f in TRAFFIC_FEATURES.items() if f.kind == "angle"} == {"heading", "velocity_direction", "lane_angle"}
+
+
+def test_what_tells_of_agents_in_front_and_behind_are_features() -> None:
+    assert set(LEADER_FEATURES) <= set(TRAFFIC_FEATURES)
+    assert TRAFFIC_FEATURES["time_headway"].unit == TRAFFIC_FEATURES["time_to_collision"].unit == "s"
 
 
 def test_the_keys_that_may_know_the_future_are_targets() -> None:

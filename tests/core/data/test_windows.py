@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from twm_core.data.dataset import Batch
+from twm_core.data.protocol import Counts, Part, WindowProtocol
 from twm_core.data.scenario import INTERPOLATED, LEFT, NOT_ENTERED, OBSERVED, OCCLUDED, PADDING, Scenario
+from twm_core.data.scenario_dataset import ScenarioDataset
 from twm_core.data.schema import MOTION, agent_actions, traffic_observations
-from twm_core.data.windows import ScenarioDataset, ScenarioWindows, WindowProtocol
+from twm_core.data.windows import ScenarioWindows
 from twm_core.errors import DataError
 
 FEATURES = (*MOTION, "ax", "ay", "yaw_rate", "fresh")
@@ -387,3 +389,114 @@ def test_the_fingerprint_changes_with_every_value_and_with_the_protocol() -> Non
         prints.add(dataset(splits={"train": [replace(base, **{field: array})]}).fingerprint())
     assert len(prints) == 8
     assert dataset().fingerprint() == dataset().fingerprint()
+
+
+def test_contexts_end_at_anchors_only_and_windows_without_one_are_counted() -> None:
+    anchors = np.zeros(20, dtype=bool)
+    anchors[[4, 9, 11]] = True
+    scenario = replace(make([(0, 20)], 20), anchors=anchors)
+    windows = ScenarioWindows([scenario], replace(PROTOCOL, stride=4), "val")
+    # Contexts of 3 steps that begin at 0, 4, 8 and 12: moved on to 2, 7 and 9; after 12 no anchor follows.
+    assert windows.index.tolist() == [[0, 2], [0, 7], [0, 9]]
+    assert windows.report()["windows that would start from interpolated steps"] == 1
+
+
+def test_a_protocol_that_expects_counts_refuses_others() -> None:
+    scenario = make([(0, 6), (0, 6)], 7)
+    right = replace(PROTOCOL, expects={"val": Counts(windows=2, agents=4), "test": Counts(windows=9, agents=9)})
+    with pytest.raises(DataError, match="split 'test': expected 9 windows with 9 scored agents, found 1 with 2") as caught:
+        ScenarioWindows([make([(0, 6), (0, 6)], 6)], right, "test")
+    assert "switch the check" in str(caught.value.hint)
+    with pytest.raises(DataError, match="split 'val': expected 2 windows with 4 scored agents, found 2 with 3"):
+        ScenarioWindows([make([(0, 7), (0, 3)], 7)], right, "val")
+    assert len(ScenarioWindows([scenario], right, "val")) == 2
+
+
+def test_a_part_of_a_scenario_scores_its_own_tracks_only() -> None:
+    scenario = make([(0, 9), (0, 9)], 9)
+    part = Part(1, 8, np.array([True, False]))
+    shown = ScenarioWindows([scenario], PROTOCOL, "val", parts=[part])
+    assert shown.index[:, 1].tolist() == [1, 2]
+    assert shown.batch([0])["agents.scored"].tolist() == [[True, False]]
+    hidden = ScenarioWindows([scenario], replace(PROTOCOL, show_others=False), "train", parts=[part])
+    assert hidden.batch([0])["agents.track"].tolist() == [[0]]
+    assert hidden.report()["tracks of other splits left out"] == 1
+
+
+def test_scenarios_with_other_features_share_a_batch() -> None:
+    one, two = make([(0, 6)], 6), make([(0, 6)], 6, seed=1, name="b")
+    order = ("y", "x", *FEATURES[2:5])
+    two = replace(two, features=order, state=two.state[:, [FEATURES.index(n) for n in order]])
+    batch = ScenarioWindows([one, two], PROTOCOL, "val", features=("x", "y", "ax")).batch([0, 1])
+    np.testing.assert_array_equal(batch["agents.state"][0, :, 0].numpy(), one.state[:, [0, 1, FEATURES.index("ax")]])
+    np.testing.assert_array_equal(batch["agents.state"][1, :, 0, :2].numpy(), two.state[:, [1, 0]])
+    assert not batch["agents.state"][1, :, :, 2].any()
+
+
+def test_lanes_become_the_tokens_of_their_names() -> None:
+    one, two = make([(0, 6), (0, 3)], 6), make([(0, 6)], 6, name="b", seed=2)
+    tokens = np.arange(9) * 11
+    raw = ScenarioWindows([one, two], PROTOCOL, "val").batch([0, 1])["agents.lane"]
+    named = ScenarioWindows([one, two], PROTOCOL, "val", lane_tokens=[tokens, None]).batch([0, 1])["agents.lane"]
+    assert torch.equal(named[0], raw[0] * 11)
+    assert torch.equal(named[1], raw[1])
+
+
+def crowd(seed: int, steps: int = 12) -> Scenario:
+    rng = np.random.default_rng(seed)
+    firsts = rng.integers(0, steps, 9).tolist()
+    return make([(f, int(rng.integers(1, steps - f + 1))) for f in firsts], steps, seed=seed, holes=0.2, name=f"c{seed}")
+
+
+def plain_choice(scenario: Scenario, protocol: WindowProtocol, t0: int) -> list[int]:
+    """Slots of a window by the words of the protocol, one track at a time."""
+    now = t0 + protocol.context - 1
+    last = t0 + (protocol.steps if protocol.entering else protocol.context)
+    there = [i for i in range(len(scenario.track)) if scenario.first[i] < last and scenario.first[i] + scenario.length[i] > t0]
+    early, late = [i for i in there if scenario.first[i] <= now], [i for i in there if scenario.first[i] > now]
+    if len(there) <= protocol.max_agents:
+        return early + late
+    row = {i: int(scenario.offset[i]) + now - int(scenario.first[i]) for i in early}
+    seen = [i for i in early if code_at(scenario, i, now) in (OBSERVED, INTERPOLATED)]
+    at = {i: scenario.state[row[i], :2] for i in seen}
+    centre = np.zeros(2, dtype=np.float32)
+    if seen:
+        positions = np.stack([at[i] for i in seen])
+        centre = positions[t0 * 7_919 % len(seen)] if protocol.around_agent else np.median(positions, axis=0)
+    distance = {i: float(np.hypot(*(at[i] - centre))) if i in at else np.inf for i in there}
+    kept = sorted(there, key=lambda i: (i in late, distance[i], i))[: protocol.max_agents]
+    return [i for i in early if i in kept] + [i for i in late if i in kept]
+
+
+@given(st.integers(0, 99), st.integers(1, 8), st.booleans(), st.booleans())
+def test_the_nearest_are_chosen_as_one_by_one_now_and_the_next_time(seed: int, most: int, around: bool, entering: bool) -> None:
+    protocol = WindowProtocol(context=3, horizon=2, stride=1, max_agents=most, around_agent=around, entering=entering, min_scored=0)
+    scenarios = [crowd(seed), crowd(seed + 1), crowd(seed + 2, steps=20)]
+    windows = ScenarioWindows(scenarios, protocol, "val")
+    expected = [plain_choice(scenarios[n], protocol, t0) for n, t0 in windows.index.tolist()]
+    rng = np.random.default_rng(seed)
+    for _ in range(2):
+        picked = rng.permutation(len(windows))[:6].tolist()
+        tracks = windows.batch(picked)["agents.track"].tolist()
+        assert [[t for t in row if t >= 0] for row in tracks] == [expected[i] for i in picked]
+
+
+@given(st.integers(0, 99), st.booleans())
+def test_agents_that_are_not_kept_are_chosen_again_for_each_batch(seed: int, entering: bool) -> None:
+    protocol = WindowProtocol(context=3, horizon=2, stride=1, max_agents=4, entering=entering, min_scored=1)
+    scenarios = [crowd(seed), crowd(seed + 1)]
+    with pytest.MonkeyPatch.context() as patch:
+        kept = ScenarioWindows(scenarios, protocol, "val")
+        patch.setattr("twm_core.data.windows._KEPT", 0)
+        chosen = ScenarioWindows(scenarios, protocol, "val")
+    one, other = kept.batch(range(len(kept))), chosen.batch(range(len(kept)))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[k], other[k]) for k in one)
+
+
+def test_values_have_the_dtypes_of_the_contract() -> None:
+    batch = ScenarioWindows([make([(0, 6), (1, 4)], 6, holes=0.3)], PROTOCOL, "val").batch([0])
+    kinds = {"agents.state": torch.float32, "agents.exists": torch.bool, "agents.code": torch.uint8, "agents.scored": torch.bool}
+    kinds |= dict.fromkeys(("agents.type", "agents.lane", "agents.track", "site", "scenario"), torch.int64)
+    kinds |= {"dt": torch.float32, "is_first": torch.bool, "action": torch.float32}
+    assert {k: v.dtype for k, v in batch.items()} == kinds

@@ -15,6 +15,7 @@ from twm_core import (
     DynamicsConfig,
     EmbeddingSpec,
     EncoderConfig,
+    EnvironmentConfig,
     Feature,
     KeySpec,
     LatentSpec,
@@ -23,6 +24,7 @@ from twm_core import (
     ObservationSpec,
     OutputKey,
     OutputSpec,
+    ReaderConfig,
 )
 from twm_core.data.schema import MOTION, agent_actions, traffic_observations
 
@@ -132,3 +134,11 @@ class ZooEpisodes(DatasetConfig):
         )
         seen = ObservationSpec(keys=keys, dt=0.1, context=2, horizon=4)
         return seen, ActionSpec(layout="scene", features=(Feature(name="force"), Feature(name="move", kind="categorical", size=3)))
+
+
+class ZooReader(ReaderConfig):
+    fault: str = Field("", description="What is wrong.")
+
+
+class ZooEnvironment(EnvironmentConfig):
+    fault: str = Field("", description="What is wrong.")

@@ -1,29 +1,13 @@
-"""Small files in the official formats, written by the tests, and the place of the real recordings (tests skip where they are absent)."""
+"""Small files in the official formats, written by the tests."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
-
 State = tuple[int, float, float, float, float]
 """Time step, x, y, orientation, velocity."""
-
-
-@pytest.fixture(scope="session")
-def recordings() -> Callable[[str], Path]:
-    """A function that gives the folder of a real recording, or skips the test."""
-
-    def find(name: str) -> Path:
-        place = ROOT.parent / "shared" / "data" / name
-        if not place.is_dir():
-            pytest.skip(f"the recordings {name} are not on this machine")
-        return place
-
-    return find
 
 
 def commonroad_text(

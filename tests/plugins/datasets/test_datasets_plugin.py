@@ -10,10 +10,30 @@ import pytest
 
 from twm_core.config import check_config_class
 from twm_core.kinds.dataset import DatasetConfig
+from twm_core.kinds.reader import ReaderConfig
 from twm_datasets.plugin import twm_components
 
+DATASETS = [c for c in twm_components() if c.kind == "dataset"]
+READERS = [c for c in twm_components() if c.kind == "reader"]
 
-@pytest.mark.parametrize("component", twm_components(), ids=lambda c: c.name)
+
+@pytest.mark.parametrize("component", READERS, ids=lambda c: c.name)
+def test_a_reader_resolves(component):
+    module, name = component.config.split(":")
+    config = check_config_class(getattr(importlib.import_module(module), name), ReaderConfig, component.name)
+    module, name = component.build.split(":")
+    assert getattr(importlib.import_module(module), name)(config()).credits.dataset
+
+
+def test_readers_do_without_torch():
+    modules = ", ".join(c.build.split(":")[0] for c in READERS)
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, {modules}; print('torch' in sys.modules)"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("component", DATASETS, ids=lambda c: c.name)
 def test_a_component_resolves_and_describes_what_it_gives(component):
     module, name = component.config.split(":")
     config = check_config_class(getattr(importlib.import_module(module), name), DatasetConfig, component.name)
@@ -25,9 +45,8 @@ def test_a_component_resolves_and_describes_what_it_gives(component):
 
 
 def test_protocols_are_named_after_their_windows():
-    names = [c.config.split(":")[1] for c in twm_components()]
     config = importlib.import_module("twm_datasets.config")
-    commonroad, ethucy = (getattr(config, n) for n in names)
+    commonroad, ethucy = config.CommonRoadConfig, config.EthUcyConfig
     assert commonroad().observations()[0].protocol == "commonroad@1s+3s"
     assert ethucy().observations()[0].protocol == "ethucy-eth@sgan"
     assert (ethucy().observations()[0].context, ethucy().observations()[0].horizon) == (8, 12)
@@ -36,7 +55,8 @@ def test_protocols_are_named_after_their_windows():
 
 def test_declaring_imports_neither_torch_nor_numpy():
     code = (
-        "import sys, twm_datasets.plugin, twm_datasets.config as c; c.CommonRoadConfig().observations(); c.EthUcyConfig().observations();"
+        "import sys, twm_datasets.plugin, twm_datasets.config_readers, twm_datasets.config as c;"
+        "c.CommonRoadConfig().observations(); c.EthUcyConfig().observations();"
         "print([m for m in ('torch', 'numpy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

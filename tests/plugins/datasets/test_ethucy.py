@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twm_core.data.windows import ScenarioDataset, ScenarioWindows, WindowProtocol
+from twm_core.data.protocol import WindowProtocol
+from twm_core.data.scenario_dataset import ScenarioDataset
+from twm_core.data.windows import ScenarioWindows
 from twm_core.errors import DataError, UsageError
 from twm_core.specs import AGENT_TYPES, DatasetGiven
 from twm_datasets import ethucy as module
@@ -18,7 +20,8 @@ FOLDS = ("eth", "hotel", "univ", "zara1", "zara2")
 
 
 def dataset(path: Path | str, **fields) -> ScenarioDataset:
-    config = EthUcyConfig(path=str(path), **fields)
+    # The tests' own small files have other counts than the standard ones.
+    config = EthUcyConfig(path=str(path), **{"assert_counts": False, **fields})
     seen, action = config.observations()
     return module.build(config, DatasetGiven(seen=seen, action=action))
 
@@ -122,6 +125,18 @@ def test_the_conventions_differ_in_the_windows_of_one_pedestrian(folder):
     assert (together["windows"], together["agents"]) == (6, 17)
 
 
+def test_other_files_than_the_standard_ones_are_refused_with_both_counts(folder):
+    data = dataset(folder, assert_counts=True)
+    assert len(data.windows("val"))
+    with pytest.raises(DataError, match="split 'test': expected 70 windows with 181 scored agents, found 6 with 17") as caught:
+        data.windows("test")
+    assert "switch the check of its counts off" in str(caught.value.hint)
+
+
+def test_counts_of_other_windows_than_8_and_12_steps_are_not_asserted(folder):
+    assert len(dataset(folder, assert_counts=True, predicted_seconds=2.4).windows("test"))
+
+
 def test_the_standard_membership_is_used_without_folds_json(folder):
     data = dataset(folder, fold="univ")
     assert {s.site for s in data.splits["test"]} == {"students001", "students003"}
@@ -222,7 +237,7 @@ BASELINES = {
 def test_the_standard_files_give_the_published_counts_and_baselines(fold, recordings):
     place = recordings("eth_ucy")
     for convention in ("sgan", "all"):
-        data = dataset(place, fold=fold, convention=convention)
+        data = dataset(place, fold=fold, convention=convention, assert_counts=True)
         report = data.windows("test").report()
         assert (report["windows"], report["agents"]) == module.STANDARD_COUNTS[convention][fold]
         assert report["agents dropped over max_agents"] == 0

@@ -15,10 +15,12 @@ from twm_core.testing.checks.dataset import DATASET
 from twm_core.testing.checks.decoder import DECODER
 from twm_core.testing.checks.dynamics import OBSERVING
 from twm_core.testing.checks.encoder import ENCODER
+from twm_core.testing.checks.environment import ENVIRONMENT
 from twm_core.testing.checks.episodes import EPISODES
 from twm_core.testing.checks.imagination import IMAGINING
 from twm_core.testing.checks.loss import LOSS
 from twm_core.testing.checks.module import MODULE
+from twm_core.testing.checks.reader import READER
 from twm_core.testing.checks.withholding import WITHHOLDING
 
 CHECKS: dict[str, tuple[Check, ...]] = {
@@ -27,10 +29,12 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "dynamics": (*COMMON, *MODULE, *OBSERVING, *WITHHOLDING, *IMAGINING),
     "decoder": (*COMMON, *(replace(c, needs=(*c.needs, "keys_match_the_spec")) for c in MODULE), *DECODER),
     "loss": (*COMMON, *LOSS),
+    "reader": (*COMMON, *READER),
+    "environment": (*COMMON, *ENVIRONMENT),
 }
 """The battery of each kind."""
 
-COUNTS = {"dataset": 15, "encoder": 21, "dynamics": 37, "decoder": 27, "loss": 15}
+COUNTS = {"dataset": 15, "encoder": 21, "dynamics": 37, "decoder": 27, "loss": 15, "reader": 16, "environment": 14}
 """How many checks each battery has."""
 
 __all__ = ["CHECKS", "COUNTS", "Check", "battery"]

@@ -9,13 +9,16 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from twm_core.data.dataset import Batch
 from twm_core.data.loader import evenly_spaced
+from twm_core.data.protocol import Part
 from twm_core.data.scenario import Scenario
+from twm_core.data.scenario_dataset import ScenarioDataset
 from twm_core.data.schema import EXISTENCE_CODES
-from twm_core.data.windows import ScenarioDataset
+from twm_core.errors import DataError
 from twm_core.specs import KeySpec
 from twm_core.testing.checks.check import Check
 from twm_core.testing.failure import NotApplicable, broken
@@ -119,7 +122,9 @@ def counts_are_reported(subject: DatasetSubject) -> None:
 
 
 def splits_share_nothing(subject: DatasetSubject) -> None:
-    """No scenario row stands in two splits; of other datasets, no window has most of its steps in another split.
+    """No scenario row is scored in two splits; of other datasets, no window has most of its steps in another split.
+
+    Of a scenario that splits share, a row belongs to a split if its step lies in the split's part and its track is the split's own.
 
     Of datasets that are not made of scenarios up to 64 windows of each split are read. A step is what its inputs hold that are not mere
     flags; steps that are equal to the one before say nothing, and a few that two splits share (as episodes begin alike) are no leak.
@@ -130,8 +135,8 @@ def splits_share_nothing(subject: DatasetSubject) -> None:
         return
     owner: dict[bytes, str] = {}
     for split, scenarios in dataset.splits.items():
-        for scenario in scenarios:
-            for rows in _rows(scenario):
+        for scenario, part in zip(scenarios, dataset.parts[split], strict=True):
+            for rows in _rows(scenario, part):
                 if owner.setdefault(rows, split) != split:
                     broken(f"rows of scenario {scenario.id} stand in {owner[rows]} and in {split}", "split by scenario, vehicle or time")
 
@@ -162,11 +167,16 @@ def _moving_steps(subject: DatasetSubject, split: str, keys: list[str]) -> dict[
     return found
 
 
-def _rows(scenario: Scenario) -> set[bytes]:
-    """The moving rows of a scenario (those that stand still may repeat by chance), with their place in the world."""
+def _rows(scenario: Scenario, part: Part | None) -> set[bytes]:
+    """The moving rows of a part of a scenario (those that stand still may repeat by chance), with their place in the world."""
     origin = np.asarray(scenario.origin, dtype=np.float64)
     speed = np.hypot(scenario.state[:, scenario.features.index("vx")], scenario.state[:, scenario.features.index("vy")])
     moving = np.isin(scenario.code, _SEEN) & (speed > 0.5)
+    if part is not None:
+        step = _steps(scenario)
+        moving &= (step >= part.begin) & (step < part.end)
+        if part.own is not None:
+            moving &= np.repeat(part.own, scenario.length)
     place = origin.tobytes() + scenario.site.encode()
     return {place + row.tobytes() for row in scenario.state[moving]}
 
@@ -174,56 +184,76 @@ def _rows(scenario: Scenario) -> set[bytes]:
 def future_leaves_inputs_alone(subject: DatasetSubject) -> None:
     """Noise in every row after the observed steps leaves every input of the observed steps bit-identical.
 
-    Tested on the scenarios that the dataset is made of. How those came out of raw files is for the dataset's own tests: derivatives
+    Tested on the first scenario of each split, and on the first some of whose rows are interpolated from later ones: contexts of those
+    may end at an anchor only, a step at which nothing is. How scenarios came out of raw files is for the dataset's own tests: derivatives
     must be backward differences. So it is for datasets that are not made of scenarios, whose future the kit cannot change.
     """
     dataset = subject.instance
     if not isinstance(dataset, ScenarioDataset):
         raise NotApplicable("it is not made of scenarios: test in its own tests that the future does not change the past")
-    context = subject.given.seen.context
+    context = dataset.protocol.context
     inputs = [k for k in subject.given.seen.keys if k.role == "input"]
-    for split in dataset.splits:
-        scenario, protocol = dataset.splits[split][0], dataset.protocol
-        # Only the first window of one scenario is looked at, so that the noise may begin right after its context.
-        alone = _only(dataset, split, scenario)
-        noisy = _only(dataset, split, _with_noise(scenario, context))
-        if alone is None or noisy is None:
-            continue
-        for key in inputs:
-            before, after = alone[key.key], noisy[key.key]
-            if "T" in key.axes.split():
-                before, after = before[:, : protocol.context], after[:, : protocol.context]
-            if before.shape != after.shape or not torch.equal(before, after):
-                broken(f"{split}: {key.key} at observed steps changes when the future does", "use nothing after the last observed step")
+    for split, scenarios in dataset.splits.items():
+        anchored = next((i for i, s in enumerate(scenarios) if s.anchors is not None), 0)
+        for number in sorted({0, anchored} if scenarios else set()):
+            found = _first(dataset, split, number, scenarios[number])
+            if found is None:
+                continue
+            start, alone = found
+            scenario = scenarios[number]
+            if scenario.anchors is not None and not scenario.anchors[start + context - 1]:
+                broken(
+                    f"{split}: a context ends at step {start + context - 1} of {scenario.id}, which is interpolated from later ones",
+                    "end contexts at anchors of the scenario only",
+                )
+            # Only the first window is looked at, so that the noise may begin right after its context.
+            again = _first(dataset, split, number, _with_noise(scenario, start + context))
+            if again is None or again[0] != start:
+                broken(f"{split}: which windows there are changes with states after the context", "count by what is observed")
+            for key in inputs:
+                before, after = alone[key.key], again[1][key.key]
+                if "T" in key.axes.split():
+                    before, after = before[:, :context], after[:, :context]
+                if before.shape != after.shape or not torch.equal(before, after):
+                    broken(f"{split}: {key.key} at observed steps changes when the future does", "use nothing after the last observed step")
 
 
-def _only(dataset: ScenarioDataset, split: str, scenario: Scenario) -> Batch | None:
-    """The window of one scenario that starts at its first step, None where there is none."""
-    protocol = replace(dataset.protocol, stride=max(scenario.steps, 1), min_scored=0)
-    if scenario.steps < protocol.steps:
-        return None
+def _first(dataset: ScenarioDataset, split: str, number: int, scenario: Scenario) -> tuple[int, Batch] | None:
+    """First step and batch of the first window of one scenario, which takes the place of the split's `number`; None where there is none."""
+    protocol = replace(dataset.protocol, stride=max(scenario.steps, 1), min_scored=0, expects={})
     fresh = copy.copy(dataset)
     kept: tuple[Scenario, ...] = (scenario,)
-    fresh.splits = {split: kept}
+    part: tuple[Part | None, ...] = (dataset.parts[split][number],)
+    fresh.splits, fresh.parts = {split: kept}, {split: part}
+    fresh.lane_tokens = {k: [v[number]] for k, v in dataset.lane_tokens.items() if k == split}
     fresh.protocol, fresh.train_stride = protocol, protocol.stride
-    return fresh.windows(split).batch([0])
+    try:
+        windows = fresh.windows(split)
+    except DataError:
+        return None  # too short for a window, or nobody in it to score
+    index = getattr(getattr(windows, "inner", windows), "index", None)
+    return 0 if index is None else int(index[0, 1]), windows.batch([0])
 
 
-def _with_noise(scenario: Scenario, context: int) -> Scenario:
-    """The scenario with other states, lanes and actions at every step from `context` on, and with some of its agents hidden there."""
+def _steps(scenario: Scenario) -> NDArray[np.int64]:
+    """The step of each row."""
+    return np.repeat(scenario.first - scenario.offset, scenario.length) + np.arange(len(scenario.state))
+
+
+def _with_noise(scenario: Scenario, begin: int) -> Scenario:
+    """The scenario with other states, lanes and actions at every step from `begin` on, and with some of its agents hidden there."""
     random = np.random.default_rng(17)
-    step = np.repeat(scenario.first - scenario.offset, scenario.length) + np.arange(len(scenario.state))
-    late = step >= context
+    late = _steps(scenario) >= begin
     state, code = scenario.state.copy(), scenario.code.copy()
     state[late] = random.normal(size=state[late].shape).astype(np.float32) * 100 * math.pi
     code[late & (random.random(len(code)) < 0.3)] = EXISTENCE_CODES.index("occluded")
-    changed = replace(scenario, state=state, code=code)
+    changed = replace(scenario, state=state, code=code, check_values=False)
     if scenario.lane is not None:
-        changed = replace(changed, lane=np.where(late, random.permutation(scenario.lane), scenario.lane))
+        shuffled = random.permutation(scenario.lane)
+        changed = replace(changed, lane=np.where(late, shuffled, scenario.lane), check_values=False)
     if scenario.action is not None:
-        changed = replace(
-            changed, action=np.where(late[:, None], random.normal(size=scenario.action.shape), scenario.action).astype(np.float32)
-        )
+        other = random.normal(size=scenario.action.shape)
+        changed = replace(changed, action=np.where(late[:, None], other, scenario.action).astype(np.float32), check_values=False)
     return changed
 
 

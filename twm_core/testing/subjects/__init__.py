@@ -7,7 +7,9 @@ from twm_core.testing.subjects.dataset import DatasetSubject
 from twm_core.testing.subjects.decoder import DecoderSubject
 from twm_core.testing.subjects.dynamics import DynamicsSubject
 from twm_core.testing.subjects.encoder import EncoderSubject
+from twm_core.testing.subjects.environment import EnvironmentSubject
 from twm_core.testing.subjects.loss import LossSubject
+from twm_core.testing.subjects.reader import ReaderSubject
 
 SUBJECTS: dict[str, type[Subject]] = {
     "dataset": DatasetSubject,
@@ -15,6 +17,8 @@ SUBJECTS: dict[str, type[Subject]] = {
     "dynamics": DynamicsSubject,
     "decoder": DecoderSubject,
     "loss": LossSubject,
+    "reader": ReaderSubject,
+    "environment": EnvironmentSubject,
 }
 
 __all__ = [
@@ -23,8 +27,10 @@ __all__ = [
     "DecoderSubject",
     "DynamicsSubject",
     "EncoderSubject",
+    "EnvironmentSubject",
     "LossSubject",
     "ModuleSubject",
+    "ReaderSubject",
     "Situation",
     "Subject",
 ]

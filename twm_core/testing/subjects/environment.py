@@ -1,0 +1,35 @@
+"""Environments: built from their config alone; one whose simulator is not installed cannot be checked and says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+from twm_core.errors import UsageError
+from twm_core.testing.failure import NotApplicable
+from twm_core.testing.subjects.base import Situation, Subject
+
+
+class EnvironmentSubject(Subject):
+    """An environment; the checks open and close it themselves, one at a time."""
+
+    @staticmethod
+    def situations() -> Iterator[Situation]:
+        yield Situation("its own world", lambda config: type(config).__name__)
+
+    def build(self, seed: int = 0) -> Any:
+        del seed  # the seed of an environment is an argument of `reset`
+        return self.registered.load_build()(self.config)
+
+    @cached_property
+    def instance(self) -> Any:
+        """The environment.
+
+        Raises:
+            NotApplicable: A package that it needs is not installed.
+        """
+        try:
+            return self.build()
+        except UsageError as error:
+            raise NotApplicable(f"{error.message} ({error.hint})") from error
