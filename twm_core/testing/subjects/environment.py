@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Any
 
 from twm_core.errors import UsageError
@@ -20,16 +19,7 @@ class EnvironmentSubject(Subject):
 
     def build(self, seed: int = 0) -> Any:
         del seed  # the seed of an environment is an argument of `reset`
-        return self.registered.load_build()(self.config)
-
-    @cached_property
-    def instance(self) -> Any:
-        """The environment.
-
-        Raises:
-            NotApplicable: A package that it needs is not installed.
-        """
         try:
-            return self.build()
+            return self.registered.load_build()(self.config)
         except UsageError as error:
             raise NotApplicable(f"{error.message} ({error.hint})") from error
