@@ -151,8 +151,9 @@ def test_in_any_pose_a_pixel_shows_the_share_of_it_that_lanes_cover(pose: Pose, 
     points = middle + u[None, :, None] * right + v[:, None, None] * up
     left, other = boundaries(lane)
     inside = inside_polygon(points.reshape(-1, 2), np.concatenate([left, other[::-1]])).reshape(10, fine, 12, fine)
-    assert np.abs(area - inside.mean(axis=(1, 3))).max() < 0.2
-    assert np.abs(area - inside.mean(axis=(1, 3))).mean() < 0.01
+    # Four scan lines in a pixel put an edge that runs along the rows up to 1/8 beside its place, and a pixel may hold two such edges.
+    assert np.abs(area - inside.mean(axis=(1, 3))).max() <= 0.25 + 1 / 255
+    assert np.abs(area - inside.mean(axis=(1, 3))).mean() < 0.03
 
 
 def test_edges_of_the_road_are_boundaries_and_other_lines_are_not_drawn() -> None:
