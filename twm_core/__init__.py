@@ -21,27 +21,34 @@ from twm_core.errors import (
 )
 from twm_core.hooks import hookimpl
 from twm_core.kinds import KINDS, Kind
+from twm_core.kinds.baseline import BaselineConfig
 from twm_core.kinds.dataset import DatasetConfig
 from twm_core.kinds.decoder import DecoderConfig
 from twm_core.kinds.dynamics import DynamicsConfig
 from twm_core.kinds.encoder import EncoderConfig
 from twm_core.kinds.environment import EnvironmentConfig
 from twm_core.kinds.loss import LossConfig
+from twm_core.kinds.metric import MetricConfig
+from twm_core.kinds.protocol import ProtocolConfig
 from twm_core.kinds.reader import ReaderConfig
 from twm_core.specs import (
     ActionSpec,
+    BaselineGiven,
     DatasetGiven,
     DecoderGiven,
     DynamicsGiven,
     EmbeddingSpec,
     EncoderGiven,
     Feature,
+    ForecastSpec,
     KeySpec,
     LatentSpec,
     LossGiven,
+    MetricGiven,
     ObservationSpec,
     OutputKey,
     OutputSpec,
+    Score,
 )
 
 __version__ = "0.1.0"
@@ -51,6 +58,8 @@ __all__ = [
     "ActionSpec",
     "AmbiguousComponentError",
     "AssemblyError",
+    "BaselineConfig",
+    "BaselineGiven",
     "CheckpointError",
     "Component",
     "ComponentConfig",
@@ -66,17 +75,22 @@ __all__ = [
     "EncoderGiven",
     "EnvironmentConfig",
     "Feature",
+    "ForecastSpec",
     "KeySpec",
     "Kind",
     "LatentSpec",
     "LossConfig",
     "LossGiven",
+    "MetricConfig",
+    "MetricGiven",
     "Mismatch",
     "ObservationSpec",
     "OutputKey",
     "OutputSpec",
     "PluginError",
+    "ProtocolConfig",
     "ReaderConfig",
+    "Score",
     "TwmError",
     "UnknownComponentError",
     "UsageError",

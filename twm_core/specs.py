@@ -204,6 +204,38 @@ class OutputSpec(Spec):
         return f"output({', '.join(f'{k.key}: {k.distribution}' for k in self.keys) or 'nothing'})"
 
 
+class ForecastSpec(Spec):
+    """What a forecaster of agents gives.
+
+    Args:
+        states: Named features on the last axis of `Forecast.states`; `x` and `y` at least, in this order first.
+        exists: Whether it says how probably an agent is there.
+        several: Whether its futures differ (else it has one, however many are asked for).
+        density: Whether it gives a log-density of positions.
+    """
+
+    states: tuple[str, ...] = ("x", "y")
+    exists: bool = False
+    several: bool = False
+    density: bool = False
+
+
+class Score(Spec):
+    """One number that a metric gives.
+
+    Args:
+        name: Such as `ade`, `minade`, `miss_rate`, or with a time, `error@2s`.
+        unit: SI unit, empty for shares.
+        better: Which direction is better; `none` where the log's value, not an extreme, is the goal.
+        at: Seconds after the last observed step, for scores at a time.
+    """
+
+    name: str
+    unit: str = ""
+    better: Literal["lower", "higher", "none"] = "lower"
+    at: float | None = None
+
+
 class EncoderGiven(Spec):
     """What an encoder's `build` receives beside its config."""
 
@@ -240,3 +272,17 @@ class DatasetGiven(Spec):
 
     seen: ObservationSpec
     action: ActionSpec | None
+
+
+class MetricGiven(Spec):
+    """What a metric's `build` receives beside its config."""
+
+    seen: ObservationSpec
+    forecast: ForecastSpec
+    samples: int
+
+
+class BaselineGiven(Spec):
+    """What a baseline's `build` receives beside its config."""
+
+    seen: ObservationSpec

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from twm_core.kinds import dataset, decoder, dynamics, encoder, environment, loss, reader
+from twm_core.kinds import baseline, dataset, decoder, dynamics, encoder, environment, loss, metric, protocol, reader
 from twm_core.kinds.base import Kind
 
 KINDS: dict[str, Kind] = {
-    k.name: k for k in (dataset.KIND, encoder.KIND, dynamics.KIND, decoder.KIND, loss.KIND, reader.KIND, environment.KIND)
+    module.KIND.name: module.KIND for module in (dataset, encoder, dynamics, decoder, loss, reader, environment, metric, baseline, protocol)
 }
 
 RECIPE_KINDS: dict[str, Kind] = {name: kind for name, kind in KINDS.items() if kind.in_recipe}
