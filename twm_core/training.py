@@ -138,15 +138,13 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
             remove_old(folder, config.keep)
         registry.notify("twm_checkpoint_saved", run=str(run), step=trainer.step, path=str(path))
 
-    def log(values: dict[str, float], clock: dict[str, float] | None = None) -> None:
+    def log(values: dict[str, float]) -> None:
         trainer.metrics.update(values)
         with writing(folder, f"curves in {run}"):
-            # Times differ from run to run, so checkpoints do not hold them.
-            curves.add(trainer.step, values | (clock or {}))
+            curves.add(trainer.step, values)
         registry.notify("twm_step_finished", run=str(run), step=trainer.step, metrics=values)
 
-    begun = logged = time.perf_counter()
-    waited = 0.0
+    begun = time.perf_counter()
     ahead = read_ahead(trainer.batches, trainer.step, config.steps, workers=config.workers, prefetch=config.prefetch)
     with _signals() as stop, ahead as stream:
         try:
@@ -181,9 +179,7 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
                         values["train.gradient_norm"] = float(norm)
                     if config.scheduled_sampling:
                         values["train.withheld"] = share
-                    now = time.perf_counter()
-                    log(values, {"time.waiting": (stream.waited - waited) / (now - logged)})
-                    logged, waited = now, stream.waited
+                    log(values)
                 better = False
                 if trainer.step % config.validate_every == 0 or last:
                     with trainer.evaluating() as evaluated:

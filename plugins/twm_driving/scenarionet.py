@@ -3,7 +3,7 @@
 A file holds one scenario as a dict: `tracks` (by id: `type` and `state` with arrays over all `length` steps: position, heading, velocity,
 length, width, height, valid), `map_features` (by id: lanes with centre line, sometimes outline and graph; road lines; outlines),
 `dynamic_map_states` (traffic lights by lane) and `metadata`. `dataset_summary.pkl` and `dataset_mapping.pkl` beside them are indexes
-and not read. Pickles are read without executing anything (`plain_pickle.py`). Format: MetaDrive,
+and not read. Pickles are read without executing anything (module `plain_pickle`). Format: MetaDrive,
 `metadrive.scenario.scenario_description`, and the converters of ScenarioNet.
 
 What the converters do to the data, and what is done about it here, stands in the README (interpolated steps, forward differences,

@@ -280,10 +280,7 @@ def test_a_run_that_met_a_full_disk_goes_on_as_if_nothing_had_been(
     monkeypatch.undo()
     train(tiny(), registry, tmp_path, resume=True)
     assert contents(tmp_path / "checkpoints") == contents(trained / "checkpoints")
-    ours, theirs = ((run / "metrics.jsonl").read_text().splitlines() for run in (tmp_path, trained))
-    # No two runs take the same time.
-    ours, theirs = ([{k: v for k, v in json.loads(x).items() if not k.startswith("time.")} for x in lines] for lines in (ours, theirs))
-    assert ours == theirs
+    assert (tmp_path / "metrics.jsonl").read_bytes() == (trained / "metrics.jsonl").read_bytes()
 
 
 def test_a_checkpoint_saved_again_takes_the_place_of_the_former(tiny: Callable[..., Plan], tmp_path: Path) -> None:

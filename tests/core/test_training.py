@@ -73,18 +73,13 @@ TIMES = ("seconds", "waiting")
 """What a summary says of how long things took."""
 
 
-def timeless(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The curves without how long things took, which no two runs share."""
-    return [{k: v for k, v in row.items() if not k.startswith("time.")} for row in found]
-
-
 def same_end(run: Path, uninterrupted: Path) -> None:
     for name in ("model.safetensors", "trainer.safetensors"):
         ours, theirs = (load_file(r / "checkpoints" / "step-12" / name) for r in (run, uninterrupted))
         assert ours.keys() == theirs.keys()
         assert [k for k in ours if not torch.equal(ours[k], theirs[k])] == []
     assert contents(run / "checkpoints") == contents(uninterrupted / "checkpoints")
-    assert timeless(rows(run)) == timeless(rows(uninterrupted))
+    assert (run / "metrics.jsonl").read_text() == (uninterrupted / "metrics.jsonl").read_text()
 
 
 def test_a_run_that_lost_steps_ends_like_an_uninterrupted_one(case: tuple[Plan, Path], registry: Registry, tmp_path: Path) -> None:
@@ -121,7 +116,7 @@ def test_no_step_is_logged_twice(trained: Path, tiny: Callable[..., Plan], regis
     assert len(set(logged)) == len(logged)
     assert [s for s, training in logged if training] == list(range(1, 13))
     assert [s for s, training in logged if not training] == [5, 10, 12]
-    assert timeless(rows(tmp_path)) == timeless(rows(trained))
+    assert rows(tmp_path) == rows(trained)
 
 
 def test_resuming_a_finished_run_changes_nothing(trained: Path, tiny: Callable[..., Plan], registry: Registry, tmp_path: Path) -> None:
@@ -138,8 +133,8 @@ def test_the_same_seed_gives_the_same_metrics_and_another_seed_gives_others(
 ) -> None:
     train(tiny(), registry, tmp_path / "same")
     train(tiny({"training.seed": 1}), registry, tmp_path / "other")
-    assert timeless(rows(tmp_path / "same")) == timeless(rows(trained))
-    assert all(a != b for a, b in zip(timeless(rows(tmp_path / "other")), timeless(rows(trained)), strict=True))
+    assert rows(tmp_path / "same") == rows(trained)
+    assert all(a != b for a, b in zip(rows(tmp_path / "other"), rows(trained), strict=True))
 
 
 def test_a_run_with_checkpoints_is_not_started_anew(trained: Path, tiny: Callable[..., Plan], registry: Registry) -> None:
@@ -202,13 +197,13 @@ MAY_PICKLE = {
     "twm_sumo/environment.py": "talks with the process that it started",
     "twm_sumo/worker.py": "the other end of that pipe",
     "twm_driving/example_scenarionet.py": "writes a format that is made of pickles",
+    "twm_driving/plain_pickle.py": "walks over opcodes with pickletools, which executes nothing",
 }
 
 
 def test_the_sources_name_no_pickling_function_but_where_there_is_a_reason() -> None:
     root = Path(__file__).parents[2]
-    pickling = r"(import|from) (pickle|dill|joblib|shelve)\b|\bpickle\.(load|dump|Unpickler)|allow_pickle=True"
-    banned = re.compile(r"(?<!safetensors\.)torch\.(load|save)\(|" + pickling)
+    banned = re.compile(r"(?<!safetensors\.)torch\.(load|save)\(|(import|from) (pickle|dill|joblib|shelve)|pickle\.|allow_pickle=True")
     sources = [p for folder in ("twm_core", "cli", "plugins") for p in (root / folder).rglob("*.py")]
     assert len(sources) > 50
     assert {"/".join(p.parts[-2:]) for p in sources if banned.search(p.read_text(encoding="utf-8"))} == set(MAY_PICKLE)

@@ -193,12 +193,14 @@ def future_leaves_inputs_alone(subject: DatasetSubject) -> None:
         raise NotApplicable("it is not made of scenarios: test in its own tests that the future does not change the past")
     context = dataset.protocol.context
     inputs = [k for k in subject.given.seen.keys if k.role == "input"]
+    looked_at = 0
     for split, scenarios in dataset.splits.items():
         anchored = next((i for i, s in enumerate(scenarios) if s.anchors is not None), 0)
         for number in sorted({0, anchored} if scenarios else set()):
             found = _first(dataset, split, number, scenarios[number])
             if found is None:
                 continue
+            looked_at += 1
             start, alone = found
             scenario = scenarios[number]
             if scenario.anchors is not None and not scenario.anchors[start + context - 1]:
@@ -216,6 +218,8 @@ def future_leaves_inputs_alone(subject: DatasetSubject) -> None:
                     before, after = before[:, :context], after[:, :context]
                 if before.shape != after.shape or not torch.equal(before, after):
                     broken(f"{split}: {key.key} at observed steps changes when the future does", "use nothing after the last observed step")
+    if not looked_at:
+        raise NotApplicable("none of the scenarios that are looked at has a window")
 
 
 def _first(dataset: ScenarioDataset, split: str, number: int, scenario: Scenario) -> tuple[int, Batch] | None:
