@@ -17,7 +17,7 @@ class Component:
     """One component of one kind.
 
     Attributes:
-        kind: `dataset`, `encoder`, `dynamics`, `decoder` or `loss`.
+        kind: One of `twm_core.KINDS`.
         name: Lower case with single hyphens; unique within its distribution and kind.
         summary: One sentence for `twm list-plugins`.
         config: `module:Class` of its pydantic config (the module must not import torch).

@@ -117,6 +117,9 @@ def _flow(registered: Registered, registry: Registry) -> list[tuple[str, str]]:
         return {
             "reader": [("given", "files and folders"), ("gives", "recordings, which `twm data import` stores")],
             "environment": [("given", "a seed, and interventions at every step"), ("gives", "frames: who is where at each step")],
+            "metric": [("given", "forecasts of agents, and what happened"), ("gives", "scores, as sums over agents or windows")],
+            "baseline": [("given", "the observed steps of windows"), ("gives", "futures of their agents")],
+            "protocol": [("given", "nothing"), ("gives", "dataset, split, number of futures, metrics and baselines, and their hash")],
         }[kind]
     choice = [name] if KINDS[kind].several else name
     slot = f"{kind}.{'components' if KINDS[kind].several else 'component'}"

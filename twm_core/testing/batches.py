@@ -74,6 +74,19 @@ class Fed:
         """On another device."""
         return replace(self, values={k: v.to(device) for k, v in self.values.items()})
 
+    def padded(self, more: int, fill: float) -> Fed:
+        """With `more` empty slots of agents: rubbish of size `fill` in their numbers, 0 and False elsewhere."""
+        values: dict[str, Tensor] = {}
+        for key, value in self.values.items():
+            if "A" in self.axes[key]:
+                at = self.axes[key].index("A")
+                empty = torch.zeros([*value.shape[:at], more, *value.shape[at + 1 :]], dtype=value.dtype)
+                if value.is_floating_point():
+                    empty = torch.full_like(empty, fill) * torch.arange(1, empty.shape[-1] + 1)
+                value = torch.cat([value, empty], dim=at)
+            values[key] = value
+        return replace(self, values=values)
+
     def spoiled(self, fill: float) -> Fed:
         """With `fill` (or other valid classes, for integers) wherever an agent does not exist; existence itself stays as it is.
 

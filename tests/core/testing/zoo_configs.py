@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from twm_core import (
     ActionSpec,
+    BaselineConfig,
     ComponentConfig,
     DatasetConfig,
     DecoderConfig,
@@ -17,14 +18,18 @@ from twm_core import (
     EncoderConfig,
     EnvironmentConfig,
     Feature,
+    ForecastSpec,
     KeySpec,
     LatentSpec,
     LossConfig,
+    MetricConfig,
     Mismatch,
     ObservationSpec,
     OutputKey,
     OutputSpec,
+    ProtocolConfig,
     ReaderConfig,
+    Score,
 )
 from twm_core.data.schema import MOTION, agent_actions, traffic_observations
 
@@ -142,3 +147,51 @@ class ZooReader(ReaderConfig):
 
 class ZooEnvironment(EnvironmentConfig):
     fault: str = Field("", description="What is wrong.")
+
+
+class ZooMetric(MetricConfig):
+    fault: str = Field("", description="What is wrong.")
+
+    def accepts(self, seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
+        return None if seen.has("agents.state") else Mismatch(needs="agents", got=seen.describe())
+
+    def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
+        at = 99.0 if self.fault == "scores what is not predicted" else seen.horizon * seen.dt
+        return Score(name="mean_error", unit="m"), Score(name="last_error", unit="m", at=at)
+
+
+class ZooBaseline(BaselineConfig):
+    fault: str = Field("", description="What is wrong.")
+
+    def accepts(self, seen: ObservationSpec) -> Mismatch | None:
+        return None if seen.has("agents.state") else Mismatch(needs="agents", got=seen.describe())
+
+    def gives(self, seen: ObservationSpec) -> ForecastSpec:
+        # One future where little is known, several where more is, so that both are tried.
+        rich = len(seen.get("agents.state").features) > len(MOTION)
+        return ForecastSpec(states=MOTION, exists=rich, several=rich, density=rich)
+
+
+class ZooProtocol(ProtocolConfig):
+    fault: str = Field("", description="What is wrong.")
+
+    def dataset(self) -> tuple[str, dict[str, Any]]:
+        if self.fault == "names what nobody has":
+            return "lunar-traffic", {}
+        if self.fault == "fixes a field that there is not":
+            return "highway", {"gravity": 1.6}
+        if self.fault == "names a folder":
+            return "ethucy", {"fold": "eth", "path": "recordings"}
+        return "highway", {"seed": 3}
+
+    def futures(self) -> int:
+        return 0 if self.fault == "asks for no future" else 6
+
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        return {}
+
+    def baselines(self) -> dict[str, dict[str, Any]]:
+        return {}
+
+    def split(self) -> str:
+        return "exam" if self.fault == "asks for a split that there is not" else "test"

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from twm_core.errors import UsageError
 from twm_core.kinds import KINDS
+from twm_core.testing.checks.baseline import BASELINE
 from twm_core.testing.checks.check import Check
 from twm_core.testing.checks.common import COMMON
 from twm_core.testing.checks.dataset import DATASET
@@ -19,7 +20,9 @@ from twm_core.testing.checks.environment import ENVIRONMENT
 from twm_core.testing.checks.episodes import EPISODES
 from twm_core.testing.checks.imagination import IMAGINING
 from twm_core.testing.checks.loss import LOSS
+from twm_core.testing.checks.metric import METRIC
 from twm_core.testing.checks.module import MODULE
+from twm_core.testing.checks.protocol import PROTOCOL
 from twm_core.testing.checks.reader import READER
 from twm_core.testing.checks.withholding import WITHHOLDING
 
@@ -31,10 +34,24 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "loss": (*COMMON, *LOSS),
     "reader": (*COMMON, *READER),
     "environment": (*COMMON, *ENVIRONMENT),
+    "metric": (*COMMON, *METRIC),
+    "baseline": (*COMMON, *BASELINE),
+    "protocol": (*COMMON, *PROTOCOL),
 }
 """The battery of each kind."""
 
-COUNTS = {"dataset": 15, "encoder": 21, "dynamics": 37, "decoder": 27, "loss": 15, "reader": 16, "environment": 14}
+COUNTS = {
+    "dataset": 15,
+    "encoder": 21,
+    "dynamics": 37,
+    "decoder": 27,
+    "loss": 15,
+    "reader": 16,
+    "environment": 14,
+    "metric": 16,
+    "baseline": 20,
+    "protocol": 10,
+}
 """How many checks each battery has."""
 
 __all__ = ["CHECKS", "COUNTS", "Check", "battery"]

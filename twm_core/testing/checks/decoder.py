@@ -12,9 +12,7 @@ from twm_core.testing.checks.check import Check
 from twm_core.testing.failure import NotApplicable, broken
 from twm_core.testing.readings import CLOSE, distance, same, take
 from twm_core.testing.subjects import DecoderSubject
-
-_PAIRS = (("x", "y"), ("vx", "vy"), ("ax", "ay"))
-TURN, SHIFT = 0.7, (3.0, -5.0)
+from twm_core.testing.turning import moved, turn_apart
 
 
 def _decoded(subject: DecoderSubject, fed: Fed | None = None) -> dict[str, Distribution]:
@@ -145,35 +143,19 @@ def frames_are_free(subject: DecoderSubject) -> None:
     key = "agents.state"
     if "anchor.state" not in subject.fed.values or not subject.given.output.has(key):
         raise NotApplicable("no states of agents are decoded")
-    names = tuple(f.name for f in subject.given.seen.get(key).features)
-    moved = subject.fed.put(anchor__state=_move(subject.fed.values["anchor.state"], names))
-    features = subject.given.output.get(key).features
+    known = subject.given.seen.get(key)
+    features = [known.features[known.index(n)] for n in subject.given.output.get(key).features]
+    turned = subject.fed.put(anchor__state=moved(subject.fed.values["anchor.state"], known.features))
     exists = subject.fed.exists
     assert exists is not None
     with torch.no_grad():
         for name, lead, run in (("forward", exists, subject.decode), ("rollout", exists[:, 0][:, None, None], subject.roll)):
             straight = run(subject.instance, subject.fed)[key].mean
-            got = run(subject.instance, moved)[key].mean
-            difference = got - _move(straight, features)
-            for i, feature in enumerate(features):
-                if feature == "heading":
-                    difference[..., i] = torch.atan2(difference[..., i].sin(), difference[..., i].cos())
+            got = run(subject.instance, turned)[key].mean
+            difference = turn_apart(got, moved(straight, features), features)
             worst = distance(difference, torch.zeros_like(difference), lead.expand(difference.shape[:-1]))
             if not worst <= 1e-3:
                 broken(f"{name} in a turned and shifted world is off by {worst:.3g}", "decode changes in the frame of each agent")
-
-
-def _move(state: Tensor, names: tuple[str, ...]) -> Tensor:
-    """States in a world that is turned by `TURN` and shifted by `SHIFT`."""
-    columns = dict(zip(names, state.unbind(dim=-1), strict=True))
-    angle = torch.tensor(TURN)
-    for a, b in _PAIRS:
-        if a in columns and b in columns:
-            x, y = columns[a], columns[b]
-            columns[a], columns[b] = x * angle.cos() - y * angle.sin(), x * angle.sin() + y * angle.cos()
-    columns["x"], columns["y"] = columns["x"] + SHIFT[0], columns["y"] + SHIFT[1]
-    columns["heading"] = columns["heading"] + angle
-    return torch.stack([columns[n] for n in names], dim=-1)
 
 
 DECODER = (

@@ -100,7 +100,7 @@ def absent_agents_change_nothing(subject: LossSubject) -> None:
 def empty_slots_change_nothing(subject: LossSubject) -> None:
     """More padding slots, as a batch with a fuller scene has them, change no term: averages are over agents, not over slots."""
     _agents(subject)
-    batch, leaves = _padded(subject.fed.batch), _padded(subject.fed.leaves)
+    batch, leaves = (fed.padded(PADDING, RUBBISH) for fed in (subject.fed.batch, subject.fed.leaves))
     same(
         _terms(subject, LossFed(batch, leaves)),
         _terms(subject, subject.fed),
@@ -157,22 +157,6 @@ def _spoil(subject: LossSubject, fed: LossFed) -> Fed:
             wide = mask.reshape(*mask.shape, *(1,) * (value.dim() - mask.dim()))
             values[name] = torch.where(wide, value, torch.full_like(value, RUBBISH).cumsum(dim=-1))
     return replace(fed.leaves, values=values)
-
-
-def _padded(fed: Fed) -> Fed:
-    values: dict[str, Any] = {}
-    for name, value in fed.values.items():
-        axes = fed.axes[name]
-        if "A" not in axes:
-            values[name] = value
-            continue
-        at = axes.index("A")
-        shape = [*value.shape[:at], PADDING, *value.shape[at + 1 :]]
-        more = torch.zeros(shape, dtype=value.dtype)
-        if value.is_floating_point():
-            more = torch.full(shape, RUBBISH) * torch.arange(1, shape[-1] + 1)
-        values[name] = torch.cat([value, more], dim=at)
-    return replace(fed, values=values)
 
 
 LOSS = (

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from twm_core.testing.subjects.base import ModuleSubject, Situation, Subject
+from twm_core.testing.subjects.baseline import BaselineSubject
 from twm_core.testing.subjects.dataset import DatasetSubject
 from twm_core.testing.subjects.decoder import DecoderSubject
 from twm_core.testing.subjects.dynamics import DynamicsSubject
 from twm_core.testing.subjects.encoder import EncoderSubject
 from twm_core.testing.subjects.environment import EnvironmentSubject
 from twm_core.testing.subjects.loss import LossSubject
+from twm_core.testing.subjects.metric import MetricSubject
+from twm_core.testing.subjects.protocol import ProtocolSubject
 from twm_core.testing.subjects.reader import ReaderSubject
 
 SUBJECTS: dict[str, type[Subject]] = {
@@ -19,17 +22,23 @@ SUBJECTS: dict[str, type[Subject]] = {
     "loss": LossSubject,
     "reader": ReaderSubject,
     "environment": EnvironmentSubject,
+    "metric": MetricSubject,
+    "baseline": BaselineSubject,
+    "protocol": ProtocolSubject,
 }
 
 __all__ = [
     "SUBJECTS",
+    "BaselineSubject",
     "DatasetSubject",
     "DecoderSubject",
     "DynamicsSubject",
     "EncoderSubject",
     "EnvironmentSubject",
     "LossSubject",
+    "MetricSubject",
     "ModuleSubject",
+    "ProtocolSubject",
     "ReaderSubject",
     "Situation",
     "Subject",

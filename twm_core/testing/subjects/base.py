@@ -59,12 +59,17 @@ class Subject(ABC):
     def situations() -> Iterator[Situation]:
         """Every situation that the kit tries for this kind."""
 
+    @property
+    def handed(self) -> Any:
+        """What `build` receives beside the config."""
+        return self.given
+
     def build(self, seed: int = 0) -> Any:
         """A fresh instance, its initial weights drawn after seeding the global generator with `seed`."""
         build = self.registered.load_build()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return build(self.config, self.given)
+            return build(self.config, self.handed)
 
     @cached_property
     def instance(self) -> Any:

@@ -1,0 +1,104 @@
+"""Baselines: fitted on a few made-up windows, then asked for futures of batches that end with the last observed step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+import torch
+
+from twm_core.scoring.forecast import Forecast
+from twm_core.specs import BaselineGiven, ForecastSpec, ObservationSpec
+from twm_core.testing.batches import EXISTS, Fed, mapped_traffic, observation_specs, synthetic
+from twm_core.testing.readings import Reading, Readings
+from twm_core.testing.subjects.base import Situation, Subject
+from twm_core.testing.windows import SyntheticWindows
+
+SAMPLES = 4
+FURTHER = 4
+"""Predicted steps that are asked for: more than the protocol's two, so that nobody counts on those."""
+
+
+class Asked(NamedTuple):
+    """What `build` is given, and what the config says its forecasts hold."""
+
+    given: BaselineGiven
+    gives: ForecastSpec
+
+
+def _ask(seen: ObservationSpec, config: Any) -> Asked:
+    refused = config.accepts(seen)
+    if refused is not None:
+        raise refused
+    return Asked(BaselineGiven(seen=seen), config.gives(seen))
+
+
+class BaselineSubject(Subject):
+    """A baseline that sees one observation spec; the shared instance is fitted."""
+
+    given: Asked
+
+    @staticmethod
+    def situations() -> Iterator[Situation]:
+        for title, seen in (*observation_specs().items(), ("traffic with a map", mapped_traffic())):
+            yield Situation(title, partial(_ask, seen))
+
+    @property
+    def handed(self) -> BaselineGiven:
+        return self.given.given
+
+    @property
+    def seen(self) -> ObservationSpec:
+        """What batches hold."""
+        return self.given.given.seen
+
+    @cached_property
+    def instance(self) -> Any:
+        return self.fitted()
+
+    def fitted(self) -> Any:
+        """A fresh instance that has seen the training windows."""
+        built = self.build()
+        with torch.random.fork_rng(devices=[]):
+            built.fit(SyntheticWindows(self.seen))
+        return built
+
+    def feed(self, *, seed: int = 0, pattern: Any = "ragged") -> Fed:
+        """The observed steps of made-up windows, without target keys."""
+        whole = synthetic(self.seen, seed=seed, pattern=pattern)
+        cut = whole.take("T", torch.arange(self.seen.context))
+        return cut.without(k.key for k in self.seen.keys if k.role == "target")
+
+    @cached_property
+    def fed(self) -> Fed:
+        """The usual input."""
+        return self.feed()
+
+    def forecast(self, forecaster: Any, fed: Fed, *, samples: int = SAMPLES, steps: int = FURTHER, seed: int = 7) -> Forecast:
+        """Futures of the batch, with a generator seeded by `seed`."""
+        with torch.no_grad():
+            return forecaster.forecast(dict(fed.values), steps=steps, samples=samples, generator=torch.Generator().manual_seed(seed))
+
+    def read(self, forecaster: Any, fed: Fed, *, samples: int = SAMPLES, steps: int = FURTHER, seed: int = 7) -> Readings:
+        """Everything that a forecast says of agents that are there at the last observed step.
+
+        The log-density is read half a metre beside the mean.
+        """
+        found = self.forecast(forecaster, fed, samples=samples, steps=steps, seed=seed)
+        there = fed.values[EXISTS][:, -1]
+        readings = {"states": Reading(found.states, "BSHA", there[:, None, None])}
+        if found.weights is not None:
+            readings["weights"] = Reading(found.weights, "BSA", there[:, None])
+        if found.expected is not None:
+            readings["expected"] = Reading(found.expected, "BHA", there[:, None])
+        if found.exists is not None:
+            readings["exists"] = Reading(found.exists, "BSHA", there[:, None, None])
+        if found.log_density is not None:
+            readings["log_density"] = Reading(found.log_density(found.mean() + 0.5), "BHA", there[:, None])
+        return readings
+
+    @cached_property
+    def usual(self) -> Readings:
+        """What the shared instance says of the usual input."""
+        return self.read(self.instance, self.fed)
