@@ -1,0 +1,1 @@
+"""Baselines: forecasters that are no world model, to measure one against."""

@@ -1,0 +1,95 @@
+"""Who is in front of whom at the last observed step.
+
+Where the data says so (`leader_gap`, `leader_speed`, `leader_known`), that is believed, and the leader is looked for among the agents of
+the scene by its place: `leader_gap` ahead and `leader_offset` to the left. One that is not found there (it got no slot) is a leader that
+keeps its speed. Where the data has no such features, the leader is the nearest agent within `HALF_WIDTH` of the own way (`way`), at most
+`REACH` along it, which drives in about the way's direction.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from twm_baselines.config_idm import LEADER
+from twm_baselines.observed import columns
+from twm_baselines.way import Way
+from twm_core.data.schema import MOTION
+from twm_core.specs import ObservationSpec
+
+HALF_WIDTH, REACH, SAME_DIRECTION = 1.8, 100.0, math.pi / 3
+"""Metres and radians: half a lane, and what `twm_core.data.leaders` takes too."""
+
+FOUND_WITHIN = 1.0
+"""Metres by which a leader may stand beside where the features say; they are single precision, agents are metres apart."""
+
+
+class InFront(NamedTuple):
+    """For each agent `[B,A]`: the leader's number (-1: not in the scene), whether there is one, m from centre to centre, its m/s."""
+
+    leads: Tensor
+    followed: Tensor
+    distance: Tensor
+    speed: Tensor
+
+
+def in_front(last: Tensor, here: Tensor, way: Way, seen: ObservationSpec) -> InFront:
+    """Leaders at the last observed step.
+
+    Args:
+        last: `[B,A,F]`.
+        here: bool `[B,A]`: there at that step; nobody else leads or is led.
+        way: Of each agent.
+        seen: Spec of the batches.
+    """
+    names = {f.name for f in seen.get("agents.state").features}
+    return _told(last, here, seen, names) if names.issuperset(LEADER) else _on_the_way(last, here, way, seen)
+
+
+def _told(last: Tensor, here: Tensor, seen: ObservationSpec, names: set[str]) -> InFront:
+    x, y, heading, vx, vy = columns(last, seen, MOTION)
+    gap, relative, known = columns(last, seen, LEADER)
+    left = columns(last, seen, ("leader_offset",))[0] if "leader_offset" in names else torch.zeros_like(gap)
+    followed = here & (known > 0.5) & (gap > 0)
+    cos, sin = heading.cos(), heading.sin()
+    at_x, at_y = x + gap * cos - left * sin, y + gap * sin + left * cos
+    dx, dy = x[:, None] - at_x[..., None], y[:, None] - at_y[..., None]  # B A A: from where i's leader should be to j
+    # Without an offset the leader may be anywhere across the lane.
+    across = dy * cos[..., None] - dx * sin[..., None]
+    along = dx * cos[..., None] + dy * sin[..., None]
+    allowed = FOUND_WITHIN if "leader_offset" in names else HALF_WIDTH
+    away = torch.hypot(along, across)
+    suits = followed[..., None] & here[:, None] & _others(here) & (along.abs() <= FOUND_WITHIN) & (across.abs() <= allowed)
+    leads, found = _nearest(torch.where(suits, away, torch.inf))
+    return InFront(torch.where(found, leads, -1), followed, gap, (vx * cos + vy * sin + relative).clamp_min(0.0))
+
+
+def _on_the_way(last: Tensor, here: Tensor, way: Way, seen: ObservationSpec) -> InFront:
+    x, y, heading, vx, vy = columns(last, seen, MOTION)
+    dx, dy = x[:, None] - x[..., None], y[:, None] - y[..., None]  # B A A: from i to j
+    distance = torch.hypot(dx, dy)
+    ahead = dx * way.direction.cos()[..., None] + dy * way.direction.sin()[..., None]
+    px, py, direction = way.spread(-1).at(distance)
+    beside = torch.hypot(x[:, None] - px, y[:, None] - py)
+    like = (heading[:, None] - direction).cos() >= math.cos(SAME_DIRECTION)
+    suits = here[..., None] & here[:, None] & _others(here) & like & (ahead > 0) & (beside <= HALF_WIDTH) & (distance <= REACH)
+    leads, found = _nearest(torch.where(suits, distance, torch.inf))
+    nearest = distance.gather(2, leads[..., None])[..., 0]
+    speed = torch.hypot(vx, vy).gather(1, leads)
+    return InFront(torch.where(found, leads, -1), found, torch.where(found, nearest, 0.0), torch.where(found, speed, 0.0))
+
+
+def _others(here: Tensor) -> Tensor:
+    return ~torch.eye(here.shape[1], dtype=torch.bool, device=here.device)
+
+
+def _nearest(distance: Tensor) -> tuple[Tensor, Tensor]:
+    """Number of the nearest of `[B,A,A]`, and whether it is a finite distance away, `[B,A]` each."""
+    if not distance.shape[2]:
+        none = distance.new_zeros(distance.shape[:2])
+        return none.long(), none.bool()
+    least = distance.min(dim=2)
+    return least.indices, least.values.isfinite()
