@@ -22,7 +22,7 @@ class IDMConfig(MotionConfig):
     standstill: float | None = Field(None, gt=0, description="Gap s0 to a leader that stands, m; none: fitted.")
     acceleration: float | None = Field(None, gt=0, description="Maximum acceleration a, m/s^2; none: fitted.")
     braking: float | None = Field(None, gt=0, description="Comfortable braking b, m/s^2; none: fitted.")
-    fit_windows: int = Field(256, ge=1, description="Most training windows to fit to, evenly spaced.")
+    fit_windows: int = Field(128, ge=1, description="Most training windows to fit to, evenly spaced.")
 
     def accepts(self, seen: ObservationSpec) -> Mismatch | None:
         """Needs lengths, and leaders or lanes."""

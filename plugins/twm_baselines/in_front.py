@@ -28,7 +28,7 @@ FOUND_WITHIN = 1.0
 
 
 class InFront(NamedTuple):
-    """For each agent `[B,A]`: the leader's number (-1: not in the scene), whether there is one, m from centre to centre, its m/s."""
+    """For each agent `[B,A]`: the leader's number (-1: not in the scene), whether there is one, m to its centre along the way, its m/s."""
 
     leads: Tensor
     followed: Tensor
@@ -72,14 +72,24 @@ def _on_the_way(last: Tensor, here: Tensor, way: Way, seen: ObservationSpec) -> 
     dx, dy = x[:, None] - x[..., None], y[:, None] - y[..., None]  # B A A: from i to j
     distance = torch.hypot(dx, dy)
     ahead = dx * way.direction.cos()[..., None] + dy * way.direction.sin()[..., None]
-    px, py, direction = way.spread(-1).at(distance)
+    along = _as_far(way.spread(-1), distance)
+    px, py, direction = way.spread(-1).at(along)
     beside = torch.hypot(x[:, None] - px, y[:, None] - py)
     like = (heading[:, None] - direction).cos() >= math.cos(SAME_DIRECTION)
-    suits = here[..., None] & here[:, None] & _others(here) & like & (ahead > 0) & (beside <= HALF_WIDTH) & (distance <= REACH)
-    leads, found = _nearest(torch.where(suits, distance, torch.inf))
-    nearest = distance.gather(2, leads[..., None])[..., 0]
+    suits = here[..., None] & here[:, None] & _others(here) & like & (ahead > 0) & (beside <= HALF_WIDTH) & (along <= REACH)
+    leads, found = _nearest(torch.where(suits, along, torch.inf))
+    nearest = along.gather(2, leads[..., None])[..., 0]
     speed = torch.hypot(vx, vy).gather(1, leads)
     return InFront(torch.where(found, leads, -1), found, torch.where(found, nearest, 0.0), torch.where(found, speed, 0.0))
+
+
+def _as_far(way: Way, distance: Tensor) -> Tensor:
+    """How far along the way it is until one is `distance` from its start as the crow flies, `[B,A,A]`: longer than that in bends."""
+    along = distance
+    for _ in range(4):
+        x, y, _ = way.at(along)
+        along = along + distance - torch.hypot(x - way.x, y - way.y)
+    return along
 
 
 def _others(here: Tensor) -> Tensor:

@@ -51,7 +51,8 @@ class SampledConstantVelocity(Forecaster):
         wx, wy = vx * cos - vy * sin, vx * sin + vy * cos  # B S 1 A
         parts = [x + wx * t, y + wy * t, wrapped(heading + angle), wx, wy]
         states = torch.stack([p.expand(-1, -1, steps, -1) for p in parts], dim=-1)
-        shrink = math.exp(-(self.sigma**2) / 2)
+        kept = int(self.straight)
+        shrink = (kept + (samples - kept) * math.exp(-(self.sigma**2) / 2)) / samples
         expected = torch.stack([x + shrink * vx * t, y + shrink * vy * t], dim=-1)[:, 0]
         return Forecast(states=states.float(), expected=expected)
 
