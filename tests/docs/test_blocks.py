@@ -114,6 +114,18 @@ def test_one_file_plugins_load_and_are_light(page: Path, workplace: Path) -> Non
         assert '"heavy": true' not in done.stdout
 
 
+@pytest.mark.parametrize(("kind", "file", "least"), [("baseline", "braking.py", 17), ("protocol", "motorway_exam.py", 8)])
+def test_the_small_example_of_a_contract_passes_conformance(kind: str, file: str, least: int, workplace: Path) -> None:
+    from twm_core.registry import discover
+    from twm_core.testing import run_checks
+
+    save_files(ROOT / f"docs/contracts/{kind}.md", workplace)
+    found = [r for r in discover(files=[file]).components(kind) if r.plugin.distribution == "file"]
+    results = run_checks(found)
+    assert len([r for r in results if r.status == "passed"]) >= least
+    assert {r.status for r in results} <= {"passed", "skipped"}
+
+
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs/plugins/one-file.md"], ids=lambda p: p.name)
 def test_the_one_file_plugin_passes_conformance(page: Path, workplace: Path) -> None:
     from twm_core.registry import discover

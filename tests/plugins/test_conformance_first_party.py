@@ -28,6 +28,14 @@ HIGHWAY: dict[str, Any] = {
 }
 ROADMAP: dict[str, Any] = {"width": 8, "channels": 4, "layers": 3, "agent_layers": 2, "crop_pixels": 4}
 SHAPES: dict[str, Any] = {"episodes": 12, "evaluation_episodes": 8, "image_size": 16}
+DRIVERS: dict[str, Any] = {
+    "desired_speed": 30.0,
+    "compliance": 1.0,
+    "headway": 1.5,
+    "standstill": 2.0,
+    "acceleration": 1.0,
+    "braking": 1.5,
+}
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "dataset/highway": [HIGHWAY, {**HIGHWAY, "actions": True}, {**HIGHWAY, "raster": True, "raster_size": 32, "metres_per_pixel": 4.0}],
     "dataset/shapes": [SHAPES, {**SHAPES, "actions": "discrete", "vectors": False}, {**SHAPES, "actions": "none", "images": False}],
@@ -120,6 +128,10 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     ],
     "loss/boundary": [{}, {"mode": "range", "futures": 1.0}, {"mode": "map"}],
     "loss/wta": [{}, {"samples": 2, "epsilon": 0.1, "steps": 1}],
+    "baseline/constant-velocity": [{}, {"estimate": "mean"}],
+    "baseline/sampled-constant-velocity": [{}, {"straight": False}],
+    "baseline/kalman": [{}, {"model": "acceleration"}, {"process": 1.0, "measurement": 0.1, "speed": 5.0}],
+    "baseline/idm": [{}, DRIVERS],
 }
 for name, folder in (("commonroad", "commonroad_ngsim"), ("ethucy", "eth_ucy")):
     if (DATA / folder).is_dir():
