@@ -188,14 +188,16 @@ def codes(exists: Tensor) -> Tensor:
     return code
 
 
-def synthetic(seen: ObservationSpec, *, seed: int = 0, pattern: Presence = "ragged", action: ActionSpec | None = None) -> Fed:
-    """A batch for `seen` (and `action`, under the key `action`) of `B = 3` windows, the same for the same seed.
+def synthetic(
+    seen: ObservationSpec, *, seed: int = 0, pattern: Presence = "ragged", action: ActionSpec | None = None, steps: int = STEPS
+) -> Fed:
+    """A batch for `seen` (and `action`, under the key `action`) of `B = 3` windows of `steps`, the same for the same seed.
 
     Rows where an agent does not exist are zero, as datasets make them.
     """
     generator = torch.Generator().manual_seed(seed)
-    exists = presence(pattern)
-    sizes = {"B": BATCH, "T": STEPS, "A": AGENTS}
+    exists = presence(pattern, steps=steps)
+    sizes = {"B": BATCH, "T": steps, "A": AGENTS}
     values: dict[str, Tensor] = {}
     axes = {k.key: k.axes.replace(" ", "") for k in seen.keys}
     for key in seen.keys:

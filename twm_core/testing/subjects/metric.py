@@ -24,6 +24,9 @@ from twm_core.testing.batches import BATCH, EXISTS, Fed, synthetic
 from twm_core.testing.subjects.base import Situation, Subject
 
 DT = 0.5
+CONTEXT, HORIZON = 3, 5
+"""Steps: enough for differences of differences, and for a score at 1 s and at 2 s."""
+
 SAMPLES = 4
 FORECASTS = {
     "one future of positions": (ForecastSpec(), 1),
@@ -131,7 +134,14 @@ class MetricSubject(Subject):
             ("traffic with a map", MOTION, 0, 32),
         ):
             seen = traffic_observations(
-                features=features, dt=DT, context=3, horizon=2, protocol="synthetic", lanes=lanes, sites=lanes, raster_size=raster
+                features=features,
+                dt=DT,
+                context=CONTEXT,
+                horizon=HORIZON,
+                protocol="synthetic",
+                lanes=lanes,
+                sites=lanes,
+                raster_size=raster,
             )
             for what, (forecast, samples) in FORECASTS.items():
                 yield Situation(f"{title}; {what}", partial(_ask, seen, forecast, samples))
@@ -153,7 +163,7 @@ class MetricSubject(Subject):
     def feed(self, *, deviation: float = 0.7, pattern: Any = "ragged") -> MetricFed:
         """Windows, and a forecast that is off by `deviation`."""
         seen, spec, samples = self.seen, self.given.given.forecast, self.given.given.samples
-        batch = synthetic(seen, pattern=pattern)
+        batch = synthetic(seen, pattern=pattern, steps=CONTEXT + HORIZON)
         state, exists = batch.values["agents.state"], batch.values[EXISTS]
         now = seen.context
         scored = exists[:, now - 1]
