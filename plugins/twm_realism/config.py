@@ -56,18 +56,6 @@ BINS: dict[str, dict[str, Bins]] = {
 
 FEATURES = tuple(BINS["2024"])
 
-SIZES: dict[str, tuple[float, float]] = {
-    "unknown": (4.5, 1.8),
-    "car": (4.6, 1.85),
-    "truck": (12.0, 2.5),
-    "bus": (12.0, 2.55),
-    "motorcycle": (2.2, 0.8),
-    "bicycle": (1.8, 0.6),
-    "pedestrian": (0.5, 0.5),
-    "other": (2.0, 1.0),
-}
-"""Length and width in metres of agents whose data has no size, by type: round numbers of common vehicles and of a person's shoulders."""
-
 
 class RealismConfig(MetricConfig):
     """Realism of futures, as the Waymo Open Sim Agents Challenge scores it, on any data."""

@@ -18,13 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from twm_core.data.derive import ASSUMED_SIZE
 from twm_core.data.scenario import RoadMap
 from twm_core.scoring.forecast import Forecast, Truth
 from twm_core.scoring.interfaces import Floats, Metric
 from twm_core.specs import AGENT_TYPES, MetricGiven
 from twm_realism import distance
 from twm_realism.boxes import nearest_distance
-from twm_realism.config import BINS, FEATURES, INDICATIONS, SIZES, RealismConfig
+from twm_realism.config import BINS, FEATURES, INDICATIONS, RealismConfig
 from twm_realism.following import following
 from twm_realism.kinematics import both_sides, motion
 from twm_realism.likelihood import log_likelihood
@@ -61,7 +62,7 @@ class Realism(Metric):
         self.config = config
         self.states = given.forecast.states
         self.samples = given.samples
-        self.sizes = {**SIZES, **config.sizes}
+        self.sizes = {**ASSUMED_SIZE, **config.sizes}
         self.bins = BINS[config.challenge]
         self.on_road = torch.tensor([t in config.road_types for t in AGENT_TYPES])
         # Distances of a map are a pure function of it; the map is kept beside them so that its identity stays its own.

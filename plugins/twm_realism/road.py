@@ -5,7 +5,7 @@ between two lanes belongs to the road. Where the map ends the road does not: a l
 lane goes on, is continued straight for `BEYOND` metres, so that who drives off the map has not left the road; likewise before its start.
 
 Distances are computed at the nodes of a grid of `NODE` metres and interpolated between them (bilinear), which is exact beside a straight
-edge and at most a quarter of a metre off where two edges are equally near. Only tiles of the grid in which something is asked for are ever
+edge and at most half a metre off where two edges are equally near. Only tiles of the grid in which something is asked for are ever
 computed, and kept: a map is the same for many windows.
 """
 
@@ -23,12 +23,12 @@ Ints = NDArray[np.int64]
 INSIDE, OUTSIDE = -20.0, 40.0
 """Distances are cut off here: the range of the challenge's histogram."""
 
-NODE = 0.5
+NODE = 1.0
 GAP = 0.5
 BEYOND = 200.0
 
-_TILE = 64
-_PIECE = 2.0
+_TILE = 32
+_PIECE = 4.0
 _AT_ONCE = 1 << 20
 
 
@@ -69,7 +69,8 @@ class Road:
         nearest = _distance(points, *self.edges)
         inside = self._on_lane(points)
         # In a narrow gap between lanes: a bound is near, but no edge of the road.
-        inside |= ~inside & (_distance(points, *self.lines) <= GAP) & (nearest > GAP)
+        between = np.flatnonzero(~inside & (nearest > GAP))
+        inside[between] = _distance(points[between], *self.lines, reach=2 * GAP) <= GAP
         return np.clip(np.where(inside, -nearest, nearest), INSIDE, OUTSIDE)
 
     def _tile(self, i: int, j: int) -> Floats:
@@ -103,21 +104,22 @@ def _pieces(line: Floats, side: float) -> tuple[Floats, Floats, Floats]:
     return start, end, side * np.stack([-unit[:, 1], unit[:, 0]], axis=1)
 
 
-def _distance(points: Floats, start: Floats, end: Floats) -> Floats:
-    """Metres `[R]` from points to the nearest of some segments, `OUTSIDE` at most."""
-    found = np.full(len(points), OUTSIDE)
+def _distance(points: Floats, start: Floats, end: Floats, reach: float = OUTSIDE) -> Floats:
+    """Metres `[R]` from points to the nearest of some segments, `reach` at most."""
+    found = np.full(len(points), reach)
     if not len(points):
         return found
-    low, high = points.min(axis=0) - OUTSIDE, points.max(axis=0) + OUTSIDE
+    low, high = points.min(axis=0) - reach, points.max(axis=0) + reach
     near = ((np.maximum(start, end) >= low) & (np.minimum(start, end) <= high)).all(axis=1)
     start, step = start[near], (end - start)[near]
     square = np.maximum((step * step).sum(axis=1), 1e-12)
     block = max(1, _AT_ONCE // max(1, len(start)))
     for i in range(0, len(points) if len(start) else 0, block):
-        away = points[i : i + block, None] - start
-        along = np.clip((away * step).sum(axis=2) / square, 0.0, 1.0)
-        rest = away - along[..., None] * step
-        found[i : i + block] = np.minimum(np.sqrt((rest * rest).sum(axis=2).min(axis=1)), OUTSIDE)
+        x, y = (points[i : i + block, None, k] - start[:, k] for k in (0, 1))
+        along = np.clip((x * step[:, 0] + y * step[:, 1]) / square, 0.0, 1.0)
+        x -= along * step[:, 0]
+        y -= along * step[:, 1]
+        found[i : i + block] = np.minimum(np.sqrt((x * x + y * y).min(axis=1)), reach)
     return found
 
 
