@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from twm_cli.words import parse_setting
 from twm_core.assembly import assemble
 from twm_core.baselines import constant_velocity, zero_velocity
 from twm_core.data.dataset import Batch, Dataset, Windows
@@ -242,14 +243,14 @@ def main(words: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--out", type=Path, help="folder for the trained run and realism.json")
     given = parser.parse_args(words)
     torch.set_num_threads(1)
-    options = {key: value for key, _, value in (word.partition("=") for word in given.set)}
+    options = dict(parse_setting(word) for word in given.set)
     registry = discover()
     with tempfile.TemporaryDirectory() as scratch:
         out = given.out or Path(scratch)
         run = given.run
         if run is None:
             run = out / "run"
-            chosen = {"dataset": {"component": given.dataset}}
+            chosen = {"preset": "default", "dataset": {"component": given.dataset}}
             wanted = {"training.steps": given.steps, "training.seed": given.seed, **options}
             plan = assemble(resolve([Layer("benchmark", chosen), *(option_layer(k, v, f"--set {k}") for k, v in wanted.items())]), registry)
             train(plan, registry, run)
