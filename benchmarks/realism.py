@@ -12,7 +12,8 @@ default). Then the windows of `--split` are cut for `--seconds` predicted second
     idm, ...             the baselines that are installed, those that learn fitted on the training windows
 
 Columns are scores of the metric `realism` (see its README), then seconds for forecasts and for the metric. The last lines tell how far from
-the log each row's realism is, which is the bar: the model nearer than `idm`.
+the log each row's realism is, which is the bar: the model nearer than `idm`. In brackets stands the 95 % interval of the bootstrap over
+windows; windows of one run overlap or follow one another, so it is rather too narrow.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ COLUMNS = (
     "following",
     "minade",
 )
+RESAMPLES = 2000
 _TRUTH = ("x", "y", "heading")
 
 
@@ -185,8 +187,11 @@ def score(
     indices: Sequence[int],
     samples: int,
     seed: int,
-) -> dict[str, float]:
-    """Scores of one row, and how long its forecasts and the metric took."""
+) -> tuple[dict[str, float], np.ndarray[Any, np.dtype[np.float64]]]:
+    """Scores of one row with how long its forecasts and the metric took, and its realism in each of `RESAMPLES` draws of windows.
+
+    The draws are the same for every row, so that differences of rows can be judged.
+    """
     seen = dataset.seen
     gives = ForecastSpec(states=_TRUTH) if forecaster is None else forecaster.gives
     registered = registry.find("metric", "realism")
@@ -211,8 +216,10 @@ def score(
         rows.append(metric.sums(forecast, truth))
         spent["forecast_s"] += middle - begin
         spent["metric_s"] += time.perf_counter() - middle
-    totals = np.concatenate(rows).sum(axis=0)
-    return {**{k: float(v) for k, v in metric.finish(totals).items()}, **spent}
+    every = np.concatenate(rows)
+    drawn = np.random.default_rng(seed).multinomial(len(every), np.full(len(every), 1 / len(every)), size=RESAMPLES).astype(np.float64)
+    scores = {k: float(v) for k, v in metric.finish(every.sum(axis=0)).items()}
+    return {**scores, **spent}, metric.finish(drawn @ every)["realism"]
 
 
 def table(rows: dict[str, dict[str, float]]) -> str:
@@ -266,16 +273,23 @@ def main(words: Sequence[str] | None = None) -> dict[str, Any]:
             f" model of {parameters:,} parameters, step {manifest['step']}"
         )
         rows: dict[str, dict[str, float]] = {}
+        drawn: dict[str, np.ndarray[Any, np.dtype[np.float64]]] = {}
         roads = Roads(dataset, given.split)
         every = round(given.every / plan.seen.dt) * plan.seen.dt
         for name, forecaster in forecasters(model, dataset, registry, given.baselines, every=every, roads=roads).items():
-            rows[name] = score(
+            rows[name], drawn[name] = score(
                 forecaster, dataset, registry, roads, split=given.split, indices=indices, samples=given.samples, seed=given.seed
             )
         print(table(rows))
         for name, row in rows.items():
             if name != "log":
-                print(f"{name} is {rows['log']['realism'] - row['realism']:.4f} below the log's realism")
+                low, high = np.nanquantile(drawn["log"] - drawn[name], [0.025, 0.975])
+                row["below_log"], row["below_log_low"], row["below_log_high"] = (
+                    rows["log"]["realism"] - row["realism"],
+                    float(low),
+                    float(high),
+                )
+                print(f"{name} is {row['below_log']:.4f} [{low:.4f}, {high:.4f}] below the log's realism")
         result = {
             "protocol": plan.seen.protocol,
             "split": given.split,
