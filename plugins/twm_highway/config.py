@@ -52,6 +52,9 @@ class HighwayConfig(MappedTrafficConfig):
     )
     run_seconds: float = Field(60.0, gt=0, description="Recorded seconds of a run.")
     warm_up_seconds: float = Field(45.0, ge=0, description="Seconds simulated before recording starts, because the road begins empty.")
+    straight_metres: float = Field(
+        0.0, ge=0, le=5000, description="Metres of straight road added behind each site, so that vehicles stay for long windows."
+    )
     train_sites: tuple[str, ...] = Field(SITE_NAMES[:7], min_length=1, description="Sites of the splits train and val.")
     test_sites: tuple[str, ...] = Field(SITE_NAMES[7:], min_length=1, description="Sites of the split test, held out from training.")
     actions: bool = Field(False, description="Give each driver's acceleration and lane intent as actions.")

@@ -17,7 +17,7 @@ from twm_core.specs import DatasetGiven
 from twm_highway.config import FEATURES, HighwayConfig
 from twm_highway.record import scenarios
 from twm_highway.simulation import STEP, Simulation
-from twm_highway.sites import SITE_NAMES, site_named
+from twm_highway.sites import SITE_NAMES, lengthened, site_named
 
 _SPLIT_SEEDS = {"train": 0, "val": 1, "test": 2}
 
@@ -54,7 +54,8 @@ def simulate(config: HighwayConfig) -> dict[str, list[Scenario]]:
         jobs = [(split, run) for site, split, runs in plan if site == name for run in range(runs)]
         place = SITE_NAMES.index(name)
         seeds = [np.random.SeedSequence([config.seed, place, _SPLIT_SEEDS[split], run]) for split, run in jobs]
-        simulation = Simulation(site_named(name), seeds, seconds=config.warm_up_seconds + config.run_seconds + STEP)
+        site = lengthened(site_named(name), config.straight_metres)
+        simulation = Simulation(site, seeds, seconds=config.warm_up_seconds + config.run_seconds + STEP)
         log = simulation.run(skip=config.warm_up_seconds)
         made = scenarios(
             log,

@@ -8,7 +8,7 @@ curve are in metres from its start, speeds in m/s, flows in vehicles per second.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from twm_core.errors import UsageError
 
@@ -17,6 +17,8 @@ ON_RAMP_TOKEN = MOST_LANES + 1
 OFF_RAMP_TOKEN = MOST_LANES + 2
 LANE_TOKENS = OFF_RAMP_TOKEN + 1
 """Lane tokens: 0 unknown, 1 to 5 the main lanes from the right, 6 an on-ramp, 7 an off-ramp; the same at every site."""
+
+_UNBEND = 60.0
 
 TAPER = 60.0
 """Metres by which a lane that ends goes on behind the last point at which a driver may begin to leave it."""
@@ -212,6 +214,16 @@ SITES: tuple[Site, ...] = (
 """All sites, in the order of their tokens (token = 1 + position). Append only: the order decides tokens and seeds."""
 
 SITE_NAMES = tuple(s.name for s in SITES)
+
+
+def lengthened(site: Site, metres: float) -> Site:
+    """The site with `metres` of straight road behind it, of which up to 60 unbend the last curve; the site itself for 0."""
+    if metres == 0:
+        return site
+    last = site.pieces[-1][2]
+    unbend = min(_UNBEND, metres) if last else 0.0
+    more = ((unbend, last, 0.0),) if unbend else ()
+    return replace(site, pieces=(*site.pieces, *more, *(((metres - unbend, 0.0, 0.0),) if metres > unbend else ())))
 
 
 def site_named(name: str) -> Site:

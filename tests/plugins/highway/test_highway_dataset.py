@@ -18,7 +18,7 @@ from twm_highway.config import FEATURES, HighwayConfig
 from twm_highway.geometry import build_curve
 from twm_highway.model import build
 from twm_highway.simulation import STEP
-from twm_highway.sites import LANE_TOKENS, ON_RAMP_TOKEN, SITE_NAMES, site_named
+from twm_highway.sites import LANE_TOKENS, ON_RAMP_TOKEN, SITE_NAMES, lengthened, site_named
 
 SMALL: dict[str, Any] = {
     "runs": 1,
@@ -245,3 +245,26 @@ def test_declaring_the_plugin_imports_neither_torch_nor_numpy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_lengthened_site_begins_as_it_did_and_goes_on_straight() -> None:
+    for name in SITE_NAMES:
+        site, longer = site_named(name), lengthened(site_named(name), 500.0)
+        assert longer.length == pytest.approx(site.length + 500.0)
+        s = np.arange(0.0, site.length)
+        assert np.allclose(build_curve(longer).at(s)[0], build_curve(site).at(s)[0])
+        curvature, heading, _, _ = build_curve(longer).at(np.arange(site.length + 61.0, longer.length))
+        assert not curvature.any()
+        assert np.ptp(heading) < 1e-9
+    assert lengthened(site_named("bends-2"), 0.0) is site_named("bends-2")
+
+
+def test_vehicles_stay_longer_on_a_lengthened_road() -> None:
+    def stay(metres: float) -> float:
+        windows = make(predicted_seconds=15.0, straight_metres=metres, warm_up_seconds=60.0).windows("test")
+        batch = windows.batch(range(len(windows)))
+        there = batch["agents.exists"].transpose(1, 2)[batch["agents.scored"]][:, -1]
+        return float(there.float().mean())
+
+    assert stay(0.0) < 0.7
+    assert stay(600.0) > 0.8

@@ -1,0 +1,1 @@
+"""Closed-loop realism: how likely what happened is among simulated futures."""
