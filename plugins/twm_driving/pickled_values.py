@@ -67,7 +67,7 @@ class Array:
     def __init__(self) -> None:
         self.dtype: Dtype | None = None
         self.shape: tuple[int, ...] = ()
-        self.data: bytes | list[Any] = b""
+        self.data: bytes | bytearray | list[Any] = b""
         self.fortran = False
 
     def fill(self, dtype: Any, shape: Any, data: Any, fortran: bool) -> None:

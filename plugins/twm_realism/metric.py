@@ -97,7 +97,7 @@ class Realism(Metric):
             weights = weights + weight * counts
             scores[f"{name}_likelihood"] = value
         scores = {"realism": np.where(weights > 0, weighted / np.where(weights > 0, weights, 1.0), np.nan), **scores}
-        scores["weight_counted"] = weights
+        scores["weight_counted"] = np.where(weights > 0, weights, np.nan)
         for name in INDICATIONS:
             scores[f"{name}_rate"] = self._ratio(totals, f"{name}.futures", f"{name}.asked")
             scores[f"{name}_rate_log"] = self._ratio(totals, f"{name}.log", f"{name}.agents")

@@ -75,19 +75,23 @@ class ScenarioWindows(Windows):
         self._report: dict[str, int] = {"scenarios": len(self.scenarios), "windows": 0}
         self.index = np.zeros((0, 2), dtype=np.int64)
         self._bounds = np.zeros((0, 2), dtype=np.int64)
-        if self.scenarios:
-            self._slots = Slots(self.scenarios, self.parts, protocol)
-            self._read = _Columns(self.scenarios, self.features, protocol.steps, lane_tokens)
-            self._cut()
-            self._site = np.asarray([s.site_token for s in self.scenarios], dtype=np.int64)
-            self._dt = np.asarray([s.dt for s in self.scenarios], dtype=np.float32)
+        if not self.scenarios:
+            raise self._empty(split)
+        self._slots = Slots(self.scenarios, self.parts, protocol)
+        self._read = _Columns(self.scenarios, self.features, protocol.steps, lane_tokens)
+        self._cut()
+        self._site = np.asarray([s.site_token for s in self.scenarios], dtype=np.int64)
+        self._dt = np.asarray([s.dt for s in self.scenarios], dtype=np.float32)
         if not len(self.index):
-            raise DataError(
-                f"split {split!r} has no window of {protocol.steps} steps with {protocol.min_scored} agent(s) to score: {self._report}",
-                "use shorter windows, another split or more data",
-            )
+            raise self._empty(split)
         if protocol.expects:
             protocol.check(split, Counts(windows=len(self.index), agents=self._report["agents"]))
+
+    def _empty(self, split: str) -> DataError:
+        return DataError(
+            f"split {split!r} has no window of {self.protocol.steps} steps with {self.protocol.min_scored} agent(s) to score: {self._report}",
+            "use shorter windows, another split or more data",
+        )
 
     def __len__(self) -> int:
         return len(self.index)
