@@ -88,8 +88,9 @@ class ScenarioWindows(Windows):
             protocol.check(split, Counts(windows=len(self.index), agents=self._report["agents"]))
 
     def _empty(self, split: str) -> DataError:
+        protocol = self.protocol
         return DataError(
-            f"split {split!r} has no window of {self.protocol.steps} steps with {self.protocol.min_scored} agent(s) to score: {self._report}",
+            f"split {split!r} has no window of {protocol.steps} steps with {protocol.min_scored} agent(s) to score: {self._report}",
             "use shorter windows, another split or more data",
         )
 
