@@ -114,9 +114,9 @@ def test_the_walls_between_the_rooms_stand() -> None:
     assert "3 kept, 0 broken" in done.stdout
 
 
-def test_torch_is_constrained_to_one_version_and_numpy_is_named() -> None:
+def test_torch_and_the_type_checker_are_constrained_to_one_version_and_numpy_is_named() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    assert [x.partition("==")[0] for x in lines if x and not x.startswith("#")] == ["torch"]
+    assert [x.partition("==")[0] for x in lines if x and not x.startswith("#")] == ["torch", "pyrefly"]
     needs = PROJECT["project"]["dependencies"]
     assert "torch>=2.9" in needs
     assert any(n.startswith("numpy") for n in needs)
