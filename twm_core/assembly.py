@@ -154,6 +154,7 @@ def assemble(recipe: Recipe, registry: Registry) -> Plan:
     outputs = []
     for p in parts["decoder"]:
         outputs.append(_fit(p, [dataset, dynamics], registry, lambda c: cast(DecoderConfig, c).output(latent, seen)))
+        _fit(p, parts["encoder"], registry, lambda c: cast(DecoderConfig, c).takes(embedding))
     output = combine_outputs(parts["decoder"], outputs)
 
     losses = []

@@ -173,11 +173,19 @@ class LatentSpec(Spec):
 
 
 class OutputKey(Spec):
-    """One decoded key: which distribution it has and which named features stand on its last axis."""
+    """One decoded key.
+
+    Args:
+        key: Its name, for example `agents.state`.
+        distribution: Which distribution it has.
+        features: The names on the last axis of its values, where it has names.
+        ahead: Whether it is the whole future at once, decoded from what is known at one step, instead of one step after another.
+    """
 
     key: str
     distribution: str
     features: tuple[str, ...] = ()
+    ahead: bool = False
 
 
 class OutputSpec(Spec):
@@ -252,11 +260,12 @@ class DynamicsGiven(Spec):
 
 
 class DecoderGiven(Spec):
-    """What a decoder's `build` receives beside its config."""
+    """What a decoder's `build` receives beside its config; `embedding` is for those that decode the future ahead from tokens."""
 
     latent: LatentSpec
     seen: ObservationSpec
     output: OutputSpec
+    embedding: EmbeddingSpec = EmbeddingSpec()
 
 
 class LossGiven(Spec):

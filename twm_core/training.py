@@ -183,7 +183,7 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
                 better = False
                 if trainer.step % config.validate_every == 0 or last:
                     with trainer.evaluating() as evaluated:
-                        found = validate(evaluated, validation, shown, config.batch, device)
+                        found = validate(evaluated, validation, shown, config.batch, device, samples=config.validate_samples)
                     # A world model is asked for futures: whether one of them is right says more than their mean, and for
                     # deterministic dynamics it is the same.
                     value = found.get("val.minade", found["val.loss"])
@@ -216,7 +216,9 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
 
 
 @torch.no_grad()
-def validate(model: WorldModel, windows: Windows, indices: list[int], batch: int, device: torch.device) -> dict[str, float]:
+def validate(
+    model: WorldModel, windows: Windows, indices: list[int], batch: int, device: torch.device, *, samples: int = 6
+) -> dict[str, float]:
     """Losses (`val.*`) and, where agents are decoded, forecast errors (`val.ade`, `val.minade`, ...) on some windows. Deterministic.
 
     Raises:
@@ -233,7 +235,7 @@ def validate(model: WorldModel, windows: Windows, indices: list[int], batch: int
     if not math.isfinite(found["val.loss"]):
         raise DataError("the loss on the validation windows is not a finite number", _DIVERGED)
     if scores_agents(model.output) and model.seen.horizon > 0:
-        result = score(model, windows, indices, samples=6, seed=_VALIDATION_SEED, device=device)
+        result = score(model, windows, indices, samples=samples, seed=_VALIDATION_SEED, device=device)
         for name in ("ade", "fde", "minade", "minfde", "existence_f1"):
             if result["model"][name] is not None:
                 found[f"val.{name}"] = result["model"][name]

@@ -35,6 +35,7 @@ class TrainingConfig(ComponentConfig):
     ema: float = Field(0.0, ge=0, lt=1, description="Decay of the moving average of the weights that is validated and evaluated; 0 is off.")
     validate_every: int = Field(150, ge=1, description="Steps between two validations.")
     validate_windows: int = Field(48, ge=1, description="Windows of `val` in a validation, evenly spaced.")
+    validate_samples: int = Field(6, ge=1, description="Futures for each window in a validation.")
     checkpoint_every: int = Field(100, ge=1, description="Steps between two checkpoints.")
     keep: int = Field(2, ge=1, description="Latest checkpoints to keep beside the best one.")
     log_every: int = Field(10, ge=1, description="Steps between two lines of metrics.jsonl.")

@@ -61,6 +61,13 @@ class RolloutConfig(LossConfig):
     beta: float = Field(1.0, gt=0, description="Metres at which the loss turns from square to linear.")
     best: float = Field(1.0, ge=0, description="Factor on the best future of each agent.")
     mean: float = Field(0.3, ge=0, description="Factor on the average over all futures.")
+    final: float = Field(0.0, ge=0, description="Factor on the cost at the last step, beside the average over the steps, in best and mean.")
+    anneal: int = Field(
+        0,
+        ge=0,
+        description="Optimiser steps over which the number of best futures that best averages falls from all to 1 (evolving winner takes "
+        "all); 0 is at once.",
+    )
     existence: float = Field(1.0, ge=0, description="Factor on the existence of agents in the futures, where it is decoded.")
     overshooting: float = Field(0.0, ge=0, description="Factor on imagined latents against later posteriors; 0 leaves it out.")
     free_nats: float = Field(1.0, ge=0, description="Nats for each latent below which overshooting is not pushed further.")

@@ -45,8 +45,8 @@ class KeyedConfig(OneStepConfig):
         return self
 
     def selected(self, output: OutputSpec) -> tuple[str, ...]:
-        """The decoded keys that count."""
-        return chosen(self.keys, (k.key for k in output.keys))
+        """The decoded keys that count; whole futures, decoded ahead, have losses of their own."""
+        return chosen(self.keys, (k.key for k in output.keys if not k.ahead))
 
     def scale(self, key: str) -> float:
         """The factor on a key."""
@@ -54,7 +54,7 @@ class KeyedConfig(OneStepConfig):
 
     def accepts(self, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> Mismatch | None:
         """Needs a decoded key that `keys` matches, and one for every pattern in `scales`."""
-        if not output.keys:
+        if not any(not k.ahead for k in output.keys):
             return Mismatch(needs="decoded keys", got=str(output), remedy="add a decoder, such as --decoder agents")
         selected = self.selected(output)
         if not selected:

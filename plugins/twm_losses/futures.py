@@ -77,3 +77,10 @@ def futures(rollout: Rollout | None, batch: Batch, request: RolloutRequest | Non
     within = same_episode(batch["is_first"], rollout.start)[:, :steps]
     here = batch[EXISTS][:, rollout.start : rollout.start + steps] & began[:, None] & within[..., None]
     return Futures(rollout, samples, steps, began, within, here)
+
+
+def winners(futures: int, step: int | None, anneal: int) -> int:
+    """How many of the best futures learn at an optimiser step: all at first, 1 after `anneal` steps and outside training."""
+    if step is None or step >= anneal:
+        return 1
+    return max(1, round(futures - (futures - 1) * step / anneal))

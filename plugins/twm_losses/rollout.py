@@ -5,7 +5,8 @@ curriculum is growing) and decodes them. On the distance d[s, h] between decoded
 
     mean   average over futures, agents and steps
     best   average over agents of the smallest average over steps (winner takes all: Guzman-Rivera et al., "Multiple choice
-           learning", 2012), which lets the futures differ
+           learning", 2012), which lets the futures differ; or of the few smallest, fewer and fewer of them (`anneal`: Makansi et al.,
+           "Overcoming limitations of mixture density networks", 2019)
 
 plus the binary cross-entropy of existence along the futures, and latent overshooting (see `overshooting`).
 """
@@ -21,7 +22,7 @@ from twm_core.nn.masking import masked_mean
 from twm_core.specs import LossGiven
 from twm_losses.config import RolloutConfig
 from twm_losses.distance import huber_distance
-from twm_losses.futures import futures
+from twm_losses.futures import futures, winners
 from twm_losses.overshooting import overshooting
 
 
@@ -53,9 +54,14 @@ class RolloutLoss(Loss):
         cost = huber_distance(error, config.beta)
         steps = here.sum(dim=1)  # B A
         average = (cost * here[:, None]).sum(dim=2) / steps.clamp_min(1)[:, None]  # B S A
+        if config.final > 0:
+            last = (here * torch.arange(1, made.steps + 1, device=here.device)[:, None]).argmax(dim=1)  # B A
+            average = average + config.final * cost.gather(2, last[:, None, None].expand(-1, made.samples, 1, -1)).squeeze(2)
         counted = steps > 0
+        learning = winners(made.samples, outputs.step, config.anneal)
+        best = average.topk(learning, dim=1, largest=False).values.mean(dim=1) if learning > 1 else average.min(dim=1).values
         terms = {
-            "best": config.best * masked_mean(average.min(dim=1).values, counted),
+            "best": config.best * masked_mean(best, counted),
             "mean": config.mean * masked_mean(average.mean(dim=1), counted),
         }
         if self.existence and config.existence > 0:

@@ -53,7 +53,7 @@ class NeighbourPooling(nn.Module):
         super().__init__()
         self.heads = heads
         self.embed_1, self.embed_2 = nn.Linear(features, hidden), nn.Linear(hidden, hidden)
-        self.score = nn.Linear(hidden, heads)
+        self.score = nn.Linear(hidden, heads, bias=False)  # the softmax would not notice one
         self.out = nn.Linear(heads * hidden, width)
 
     def forward(self, pairs: Float[Tensor, "N A K W"], real: Bool[Tensor, "N A K"]) -> Float[Tensor, "N A D"]:

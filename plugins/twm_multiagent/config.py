@@ -21,6 +21,11 @@ class MultiAgentConfig(EncoderConfig):
         description="Frame of an agent's own motion: its own (carries over to other places), the scene's (mean pose of all agents), or the "
         "world's coordinates as they are.",
     )
+    history: int = Field(
+        1,
+        ge=1,
+        description="Steps of an agent's own path that its token knows, the present one among them; 1 leaves all memory to the dynamics.",
+    )
     neighbours: int = Field(8, ge=0, description="Nearest neighbours whose relative pose an agent sees; 0 sees none.")
     pair_width: int = Field(32, ge=8, description="Width of the neighbour embedding.")
     pooling: Literal["mean", "attention", "none"] = Field("attention", description="How agent tokens become the scene token.")
@@ -70,6 +75,10 @@ class MultiAgentConfig(EncoderConfig):
         for name in ("x", "y", "heading", "vx", "vy"):
             state.index(name)
         return EmbeddingSpec(scene=None if self.pooling == "none" else self.width, agents=self.width if self.agent_tokens else None)
+
+    def memory(self) -> int:
+        """Steps before its own that a token depends on."""
+        return self.history - 1
 
     def taken(self, seen: ObservationSpec) -> frozenset[str]:
         """Motion and existence, and the tokens whose embedding has a width."""

@@ -1,12 +1,12 @@
 """The multi-agent encoder: `agents.state [B,T,A,F]` to agent tokens `[B,T,A,D]` and a scene token `[B,T,D]`.
 
-Each step on its own. For each agent: its motion (in its own frame, the scene's or the world's), normalised with statistics of the training
-data, joined by embeddings of type, lane and site; a message from its nearest neighbours (relative poses in its frame); Transformer layers
-over all agents; a normalised projection. After yukiiwong/traffic_wm (Transformer across agents, embeddings of site, lane and class), by
-default with own-frame inputs instead of world coordinates, which do not carry over to a site that was never seen. The README says how to
-build that encoder exactly.
+Each step on its own, or with a few before it (`history`). For each agent: its motion (in its own frame, the scene's or the world's),
+normalised with statistics of the training data, joined by embeddings of type, lane and site; a message from its nearest neighbours
+(relative poses in its frame); Transformer layers over all agents; a normalised projection. After yukiiwong/traffic_wm (Transformer
+across agents, embeddings of site, lane and class), by default with own-frame inputs instead of world coordinates, which do not carry
+over to a site that was never seen. The README says how to build that encoder exactly.
 
-What it does not do: look at other steps (that is the dynamics' part) or at a map raster (the encoder `roadmap`).
+What it does not do: look at other steps than those (that is the dynamics' part) or at a map raster (the encoder `roadmap`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from torch import Tensor, nn
 
 from twm_core.data.dataset import Batch
 from twm_core.nn.interfaces import Embedding, Encoder
+from twm_core.nn.masking import packs_rows, unpack_rows
 from twm_core.nn.normaliser import Normaliser
 from twm_core.specs import EncoderGiven, KeySpec, ObservationSpec
 from twm_multiagent.attention import ACTIVATIONS, AgentLayer, NeighbourPooling, ScenePooling
 from twm_multiagent.config import MultiAgentConfig
 from twm_multiagent.features import NeighbourFeatures, OwnFeatures
+from twm_multiagent.history import PastPath
 
 
 class TokenEmbeddings(nn.Module):
@@ -60,10 +62,12 @@ class MultiAgentEncoder(Encoder):
         state: KeySpec = seen.get("agents.state")
         width, inside = config.width, config.inside
         self.own = OwnFeatures(state, config.frame)
-        self.normaliser = Normaliser(self.own.width)
+        self.past = PastPath(state, config.history) if config.history > 1 else None
+        known = self.own.width + (self.past.width if self.past is not None else 0)
+        self.normaliser = Normaliser(known)
         self.noise, self.dropout = config.noise, config.dropout
         self.tokens = TokenEmbeddings(config, seen)
-        self.input = nn.Linear(self.own.width + self.tokens.width, inside)
+        self.input = nn.Linear(known + self.tokens.width, inside)
         self.input_norm = nn.LayerNorm(inside)
         self.activation = ACTIVATIONS[config.activation]
         self.input_2 = nn.Linear(inside, inside)
@@ -85,21 +89,30 @@ class MultiAgentEncoder(Encoder):
         exists = batch["agents.exists"]
         shape = exists.shape  # B T A
         state = torch.where(exists[..., None], batch["agents.state"], 0)
-        own = self.normaliser(self.own(state, exists)).clamp(-10, 10)
+        own = self.normaliser(self._own(state, batch)).clamp(-10, 10)
         if self.training and self.noise > 0:
             own = own + self.noise * torch.randn_like(own)
         parts = [own]
         embedded = self.tokens(batch, exists)
         if not self.tokens.summed:
             parts += embedded
-        x = self.input(torch.cat(parts, dim=-1))
+        joined, here = torch.cat(parts, dim=-1).flatten(0, 1), exists.flatten(0, 1)  # (B T) A ...
+        pairs = self.neighbours(state.flatten(0, 1), here) if self.neighbours is not None else None
+        embedded = [e.flatten(0, 1) for e in embedded]
+        # Where agents do not meet in layers, only those that exist are computed, as the rows of one scene.
+        packed = not self.layers and packs_rows(here)
+        if packed:
+            joined, embedded = joined[here][None], [e[here][None] for e in embedded]
+            pairs = None if pairs is None else (pairs[0][here][None], pairs[1][here][None])
+        x = self.input(joined)
         if self.tokens.summed:
             x = sum(embedded, start=x)
         x = F.dropout(self.activation(self.input_norm(x)), self.dropout, self.training)
-        x = self.input_2(x).flatten(0, 1)  # (B T) A D
-        here = exists.flatten(0, 1)
-        if self.neighbours is not None and self.message is not None:
-            x = x + self.message(*self.neighbours(state.flatten(0, 1), here))
+        x = self.input_2(x)
+        if pairs is not None and self.message is not None:
+            x = x + self.message(*pairs)
+        if packed:
+            x = unpack_rows(x[0], here)
         for layer in self.layers:
             x = layer(x, here)
         tokens = x
@@ -113,7 +126,12 @@ class MultiAgentEncoder(Encoder):
     def collect_statistics(self, batch: Batch) -> None:
         exists = batch["agents.exists"]
         state = torch.where(exists[..., None], batch["agents.state"], 0)
-        self.normaliser.update(self.own(state, exists)[exists])
+        self.normaliser.update(self._own(state, batch)[exists])
+
+    def _own(self, state: Tensor, batch: Batch) -> Tensor:
+        """What is known of each agent by itself, `[B,T,A,W]`: its motion, and its path where a history is asked for."""
+        own = self.own(state, batch["agents.exists"])
+        return own if self.past is None else torch.cat([own, self.past(state, batch["agents.exists"], batch["is_first"])], dim=-1)
 
 
 def build(config: MultiAgentConfig, given: EncoderGiven) -> MultiAgentEncoder:

@@ -15,5 +15,7 @@ def twm_components() -> list[Component]:
             summary="Transformer over agents, each in its own frame with its nearest neighbours; a scene token and agent tokens.",
             config="twm_multiagent.config:MultiAgentConfig",
             build="twm_multiagent.model:build",
+            layout_version=2,
+            upgrade="twm_multiagent.upgrade:upgrade",
         )
     ]

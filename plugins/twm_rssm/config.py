@@ -32,6 +32,17 @@ class RSSMConfig(ActedDynamicsConfig):
     )
     heads: int = Field(4, ge=0, description="Heads of the attention between agents (layout agents only); 0 turns interaction off.")
 
+    correction: bool = Field(
+        False,
+        description="Let what is seen correct the deterministic state too, not only through the stochastic one: imagination then starts "
+        "from all that was observed, and latents carry only what is new.",
+    )
+    draws: Literal["independent", "stratified"] = Field(
+        "independent",
+        description="How the first imagined latents of several futures are drawn: independently, or one from each of as many equally "
+        "probable strata (each future by itself is distributed as before; together they cover more).",
+    )
+
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
         if self.core == "block-gru" and self.deter % self.blocks:

@@ -38,6 +38,14 @@ class Latents(ABC):
         """One number for each variable, `[*lead,variables]`."""
 
     @abstractmethod
+    def stratified(self, noise: Tensor, *, generator: torch.Generator | None) -> Tensor:
+        """The same noise, `[B,S,...]`, moved so that of its `S` draws one lies in each of `S` equally probable strata, in random order.
+
+        Each draw by itself is distributed as before (McKay, Beckman & Conover, "A comparison of three methods for selecting values of
+        input variables", 1979: Latin hypercube sampling).
+        """
+
+    @abstractmethod
     def stats(self, raw: Tensor) -> Tensor:
         """What a head gives, `[...,width]`, as what a state stores, `[...,*stats_shape]`."""
 
@@ -75,6 +83,9 @@ class CategoricalLatents(Latents):
     def noise(self, lead: tuple[int, ...], *, generator: torch.Generator | None, device: torch.device) -> Tensor:
         return torch.rand((*lead, self.shape[0]), generator=generator, device=device)
 
+    def stratified(self, noise: Tensor, *, generator: torch.Generator | None) -> Tensor:
+        return _strata(noise, generator)
+
     def stats(self, raw: Tensor) -> Tensor:
         logits = raw.unflatten(-1, self.shape)
         if not self.stored:
@@ -110,6 +121,9 @@ class GaussianLatents(Latents):
     def noise(self, lead: tuple[int, ...], *, generator: torch.Generator | None, device: torch.device) -> Tensor:
         return torch.randn((*lead, *self.shape), generator=generator, device=device)
 
+    def stratified(self, noise: Tensor, *, generator: torch.Generator | None) -> Tensor:
+        return torch.special.ndtri(_strata(torch.special.ndtr(noise), generator).clamp(1e-6, 1 - 1e-6))
+
     def stats(self, raw: Tensor) -> Tensor:
         return raw.unflatten(-1, self.stats_shape)
 
@@ -131,3 +145,9 @@ class GaussianLatents(Latents):
         mean, raw = stats.float().unbind(-2)
         std = 2 * torch.sigmoid(raw / 2) if self.std == "sigmoid2" else F.softplus(raw)
         return mean, std + self.min_std
+
+
+def _strata(uniform: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Numbers in [0, 1), `[B,S,...]`, each squeezed into a stratum of its own among the `S` of its row."""
+    order = torch.rand(uniform.shape, generator=generator, device=uniform.device).argsort(dim=1)
+    return (order + uniform) / uniform.shape[1]

@@ -31,6 +31,7 @@ from twm_core.nn.presence import presence
 from twm_core.nn.state import time_major
 from twm_rssm.cell import Cell
 from twm_rssm.config import RSSMCatConfig, RSSMGaussConfig
+from twm_rssm.correction import Correction
 from twm_rssm.gru_cell import GRUCell
 from twm_rssm.heads import Head, Posterior
 from twm_rssm.interaction import Interaction, attention_bias
@@ -80,12 +81,16 @@ class RSSM(Dynamics):
             self.cell = Cell(**sizes, message=message, blocks=config.blocks, norm=config.norm, eps=config.eps)
         else:
             self.cell = GRUCell(**sizes, message=message, norm=config.norm, eps=config.eps)
+        self.independent = self.per_agent and not message
         self.interaction = Interaction(config.hidden, heads=config.heads) if message else None
         width = (given.embedding.agents or 0) if self.per_agent else 0
         # In the layout `agents` a scene token, where there is one, informs every agent's posterior.
         width += given.embedding.scene or 0
         self.posterior = Posterior(config.deter, width, config.hidden, stats, layers=config.obslayers, norm=config.norm, eps=config.eps)
         self.prior = Head(config.deter, config.hidden, stats, layers=config.imglayers, norm=config.norm, eps=config.eps)
+        self.correction: Correction | None = None
+        if config.correction:
+            self.correction = Correction(config.deter, width, config.hidden, norm=config.norm, eps=config.eps)
         self.start = nn.Parameter(torch.zeros(config.deter)) if config.initial == "learned" else None
 
     def initial(self, batch_shape: tuple[int, ...], *, device: torch.device | None = None) -> RSSMState:
@@ -164,6 +169,7 @@ class RSSM(Dynamics):
             action_parts=self._previous_action_parts(parts, actions, first_action, is_first, known.before, agents=lead),
             heard=known.before.transpose(0, 1) if self.interaction is not None else None,
             noise=time_major(noise),
+            corrections=None if self.correction is None else self.correction.from_embedding(time_major(tokens)),
             forced=None if forced is None else time_major(forced.flatten(-len(self.shape))).unflatten(-1, self.shape),
             masks=masks(*(time_major(x.unsqueeze(-1)).squeeze(-1) for x in (known.keep, known.seen, known.corrected))),
         )
@@ -174,7 +180,7 @@ class RSSM(Dynamics):
             return torch.stack([x.view(batch, *lead, *shape) for x in steps], dim=1)
 
         deter, stats, stoch = stack(scanned.deter, -1), stack(scanned.stats, *self.family.stats_shape), stack(scanned.stoch, *self.shape)
-        posterior_deter = stack(scanned.posterior_deter, -1) if masked else deter
+        posterior_deter = stack(scanned.posterior_deter, -1) if masked or self.correction is not None else deter
         prior_stats = self.family.stats(self.prior(deter))
         prior_stoch = self.family.sample(prior_stats, noise)
         if masked:
@@ -204,7 +210,11 @@ class RSSM(Dynamics):
         futures = Futures(state, steps, actions, spec=self.action, exists=exists, samples=samples, part=part, features=self.features)
         here: RSSMState = futures.start
         lead = tuple(here.deter.shape[:-1])  # (B*S,) or (B*S, A)
-        noise = time_major(self.family.noise((lead[0], steps, *agents), generator=generator, device=here.deter.device)).unbind(0)
+        noise = self.family.noise((lead[0], steps, *agents), generator=generator, device=here.deter.device)
+        if self.config.draws == "stratified" and samples > 1:
+            first = noise[:, 0].unflatten(0, (-1, samples))
+            noise = torch.cat([self.family.stratified(first, generator=generator).flatten(0, 1)[:, None], noise[:, 1:]], dim=1)
+        noise = time_major(noise).unbind(0)
         seen = torch.ones_like(here.present)
         present = seen if futures.exists is None else futures.exists.float()
         bias = attention_bias(present > 0) if self.interaction is not None else None
@@ -236,7 +246,8 @@ class RSSM(Dynamics):
 
     def _begin(self) -> Parts:
         interaction = None if self.interaction is None else self.interaction.begin()
-        return Parts(self.cell.begin(), interaction, self.posterior.begin(), self.prior.begin(), self.family)
+        correction = None if self.correction is None else self.correction.begin()
+        return Parts(self.cell.begin(), interaction, self.posterior.begin(), self.prior.begin(), self.family, correction)
 
     def _sum_of_rows(self, stoch: Tensor, table: Tensor) -> Tensor:
         """What `stoch_in` gives for one-hot variables `[R,G,C]`, from its transposed weight."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from twm_core.nn.deferred import Projection
 from twm_rssm.cell import Step
+from twm_rssm.correction import Correcting
 from twm_rssm.gru_cell import GRUStep
 from twm_rssm.interaction import attention_bias
 from twm_rssm.latents import Latents
@@ -27,6 +28,7 @@ class Parts(NamedTuple):
     posterior: Projection
     prior: Projection
     family: Latents
+    correction: Correcting | None = None
 
     def step(self, deter: Tensor, stoch_in: Tensor, action_part: Tensor | None, bias: Tensor | None) -> Tensor:
         """The next deter `[R,D]`; `stoch_in` is what the cell's `stoch_in` gives, `bias` who may be attended to."""
@@ -44,6 +46,7 @@ class Sequence(NamedTuple):
     action_parts: Tensor | None  # T R ...: the action's part of the cell
     heard: Tensor | None  # T B A bool: who may be attended to
     noise: Tensor  # T R variables
+    corrections: Tensor | None  # T R hidden: the embedding's part of the correction of deter
     forced: Tensor | None  # T R shape: samples to use instead
     masks: Masks
 
@@ -96,6 +99,7 @@ def scan(parts: Parts, sequence: Sequence, deter: Tensor, stoch: Tensor, start: 
     """
     cell, posterior, family = parts.cell, parts.posterior, parts.family
     tokens, noise = sequence.tokens.unbind(0), sequence.noise.unbind(0)
+    corrections = None if sequence.corrections is None else sequence.corrections.unbind(0)
     action_parts = None if sequence.action_parts is None else sequence.action_parts.unbind(0)
     forced = None if sequence.forced is None else sequence.forced.unbind(0)
     keep, begun, carried = sequence.masks
@@ -113,6 +117,10 @@ def scan(parts: Parts, sequence: Sequence, deter: Tensor, stoch: Tensor, start: 
         stats = family.stats(raw)
         stoch = family.sample(stats, noise[t], None if forced is None else forced[t]).flatten(1)
         stoch, stats = _begun(stoch, begun[t], start_stoch), _begun(stats.flatten(1), begun[t], None)
+        if parts.correction is not None and corrections is not None:
+            believed = parts.correction(deter, corrections[t])
+            # What is carried by its prior was not seen.
+            deter = believed if rows is None else believed.index_copy(0, rows, deter[rows])
         out.posterior_deter.append(_begun(deter, begun[t], start_deter))
         out.stoch.append(stoch)
         out.stats.append(stats)

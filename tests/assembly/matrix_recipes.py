@@ -63,6 +63,7 @@ SEVERAL: dict[str, dict[str, Any]] = {
     },
     "decoder": {
         "agents": {"width": 16},
+        "modes": {"width": 16, "modes": 3},
         "image": {"depth": 4, "units": 8},
         "vector": {"units": 8, "layers": 1},
         "reward": {"units": 8, "bins": 15},
@@ -70,7 +71,7 @@ SEVERAL: dict[str, dict[str, Any]] = {
     },
     # A deterministic latent is trained by its predictions alone; without free nats the prior is trained from the first step.
     "loss": {
-        "components": ["huber", "existence", "kl", "rollout", "nll"],
+        "components": ["huber", "existence", "kl", "rollout", "modes", "nll"],
         "kl": {"free_nats": 0.0},
         "nll": {"keys": "(?!agents)", "prediction": 1.0},
     },
@@ -110,7 +111,15 @@ ENCODERS: dict[str, tuple[tuple[str, ...], Options]] = {
 }
 DYNAMICS = tuple(ONE_OF["dynamics"])
 LAYOUTS = ("auto", "scene", "agents")
-DECODERS = (("agents",), ("vector",), ("image",), ("reward",), ("continue",), ("image", "vector", "reward", "continue"))
+DECODERS = (
+    ("agents",),
+    ("agents", "modes"),
+    ("vector",),
+    ("image",),
+    ("reward",),
+    ("continue",),
+    ("image", "vector", "reward", "continue"),
+)
 
 
 def row(world: str, encoder: str, dynamics: str) -> list[Choice]:

@@ -21,8 +21,8 @@ from twm_core.errors import AssemblyError
 if TYPE_CHECKING:
     from twm_core.data.dataset import Windows
 
-ACCEPTED, REFUSED = 246, 2670
-MENDED_BY = {1: 1722, 2: 858, 3: 90}
+ACCEPTED, REFUSED = 420, 2982
+MENDED_BY = {1: 1926, 2: 948, 3: 108}
 """How many refusals in a row have to be mended: one for each thing that is wrong with a recipe."""
 
 

@@ -41,9 +41,12 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "dataset/shapes": [SHAPES, {**SHAPES, "actions": "discrete", "vectors": False}, {**SHAPES, "actions": "none", "images": False}],
     "encoder/multiagent": [
         {"width": 16, "heads": 2},
+        {"width": 16, "heads": 2, "history": 3, "layers": 0},
         {"width": 16, "hidden": 8, "heads": 2, "frame": "scene", "pooled": "hidden", "dropout": 0.1},
         {"width": 16, "heads": 2, "frame": "world", "neighbours": 0, "pooling": "mean", "embeddings": "sum", "agent_tokens": False},
     ],
+    "decoder/modes": [{"width": 16, "modes": 3}, {"width": 16, "modes": 3, "layers": 1, "reads": "both"}],
+    "loss/modes": [{}, {"anneal": 4, "observed": 1, "final": 0.0}],
     "encoder/multimodal": [
         {"depth": 2, "units": 8, "layers": 2},
         {"depth": 4, "units": 8, "cnn": "resnet", "norm": "layer"},
@@ -67,6 +70,8 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {**CAT, "layout": "scene"},
         {**CAT, "layout": "agents"},
         {**CAT, "heads": 0},
+        {**CAT, "correction": True, "draws": "stratified"},
+        {**CAT, "correction": True, "layout": "scene"},
         {**CAT, "initial": "learned", "norm": "layer"},
         {**CAT, "core": "gru", "layout": "scene"},
         {**CAT, **EARLY, "layout": "scene", "unimix_stored": True},
@@ -76,6 +81,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {**GAUSS, "layout": "scene"},
         {**GAUSS, "layout": "agents"},
         {**GAUSS, "core": "gru", "heads": 0, "std": "softplus"},
+        {**GAUSS, "correction": True, "draws": "stratified"},
         {**GAUSS, **EARLY, "layout": "scene"},
         {**GAUSS, **EARLY, "layout": "agents"},
     ],
@@ -110,7 +116,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "loss/nll": [{}, {"prediction": 1.0, "reconstruction": 0.0}, {"keys": ".*(state|own)", "scales": {".*": 0.5}}],
     "loss/mse": [{}, {"prediction": 0.5}],
     "loss/kl": [{}, {"free": "mean"}, {"form": "balance"}],
-    "loss/rollout": [{}, {"samples": 1, "steps": 1}, {"overshooting": 1.0, "free_nats": 0.0}],
+    "loss/rollout": [{}, {"final": 0.5, "anneal": 3}, {"samples": 1, "steps": 1}, {"overshooting": 1.0, "free_nats": 0.0}],
     "loss/angle": [{}, {"form": "squared", "reconstruction": 1.0}],
     "loss/velocity-direction": [{}, {"reconstruction": 1.0}],
     "loss/kinematic": [

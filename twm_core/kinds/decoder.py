@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twm_core.config import ComponentConfig
 from twm_core.kinds.base import Kind
-from twm_core.specs import LatentSpec, ObservationSpec, OutputSpec
+from twm_core.specs import EmbeddingSpec, LatentSpec, ObservationSpec, OutputSpec
 
 
 class DecoderConfig(ComponentConfig):
@@ -17,6 +17,13 @@ class DecoderConfig(ComponentConfig):
             Mismatch: The latent's layout does not suit, or a key to decode is not observed.
         """
         raise NotImplementedError
+
+    def takes(self, embedding: EmbeddingSpec) -> None:
+        """Refuse tokens that do not suit, for decoders that decode the future ahead and read tokens; others take any.
+
+        Raises:
+            Mismatch: The tokens that it reads are not there.
+        """
 
 
 KIND = Kind(

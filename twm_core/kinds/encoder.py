@@ -1,4 +1,4 @@
-"""Kind `encoder`: turns what is seen at one step into a scene token, agent tokens, or both."""
+"""Kind `encoder`: turns what is seen at one step (or at it and a few before) into a scene token, agent tokens, or both."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ class EncoderConfig(ComponentConfig):
             Mismatch: A key or feature that it needs is not there.
         """
         raise NotImplementedError
+
+    def memory(self) -> int:
+        """Steps before its own that a token depends on; 0, which leaves all memory to the dynamics, unless a config says otherwise."""
+        return 0
 
     def taken(self, seen: ObservationSpec) -> frozenset[str]:
         """The keys of `seen` that this encoder reads; empty where it does not say."""

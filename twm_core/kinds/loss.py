@@ -11,7 +11,7 @@ from twm_core.errors import Mismatch
 from twm_core.kinds.base import Kind
 from twm_core.specs import LatentSpec, ObservationSpec, OutputSpec
 
-Branch = Literal["reconstruction", "prediction", "rollout"]
+Branch = Literal["reconstruction", "prediction", "rollout", "ahead"]
 
 
 class RolloutRequest(BaseModel):
@@ -41,6 +41,13 @@ class LossConfig(ComponentConfig):
     weight_start: float | None = Field(None, ge=0, description="Weight before the ramp; None: there is none, the weight is constant.")
     ramp_from: int = Field(0, ge=0, description="Optimiser step at which the ramp from weight_start to weight begins.")
     ramp_steps: int = Field(0, ge=0, description="Optimiser steps that the ramp takes; 0 switches at once.")
+    period: int = Field(
+        1, ge=1, description="Compute this loss at every n-th optimiser step only, to save time; its weight stays as it is."
+    )
+
+    def active_at(self, step: int | None) -> bool:
+        """Whether this loss is computed at an optimiser step, counted from 0; always where `step` is None (validation)."""
+        return step is None or step % self.period == 0
 
     def weight_at(self, step: int | None) -> float:
         """The weight at an optimiser step, counted from 0; the final one where `step` is None (validation)."""

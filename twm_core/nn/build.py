@@ -47,7 +47,7 @@ def build_world_model(plan: Plan, *, seed: int) -> WorldModel:
         fusion = Fusion(config=plan.fusion, embeddings=plan.embeddings)
         dynamics = build_component(plan.one("dynamics"), DynamicsGiven(embedding=plan.embedding, action=plan.action, latent=plan.latent))
         decoders = {
-            p.name: build_component(p, DecoderGiven(latent=plan.latent, seen=plan.seen, output=o))
+            p.name: build_component(p, DecoderGiven(latent=plan.latent, seen=plan.seen, output=o, embedding=plan.embedding))
             for p, o in zip(plan.parts["decoder"], plan.outputs, strict=True)
         }
         losses = {p.name: _term(p, LossGiven(output=plan.output, latent=plan.latent, seen=plan.seen)) for p in plan.parts["loss"]}

@@ -84,14 +84,38 @@ class Rollout(NamedTuple):
     belief: Belief
 
 
+class Ahead(NamedTuple):
+    """Whole futures decoded at once in training, from what is known at step `start - 1`.
+
+    Attributes:
+        start: First step that was predicted.
+        decoded: Distributions `[B,1,H,...]` for the steps `start .. start + H - 1`.
+    """
+
+    start: int
+    decoded: dict[str, Distribution]
+
+
 class Outputs(NamedTuple):
-    """Everything a loss may read. `reconstruction` decodes posteriors, `prediction` decodes priors (one step ahead)."""
+    """Everything a loss may read.
+
+    Attributes:
+        posterior: The posterior of every step.
+        prior: The prior of every step.
+        reconstruction: Decoded posteriors.
+        prediction: Decoded priors (one step ahead).
+        rollout: Sampled futures, where a loss asked for them.
+        ahead: Whole futures decoded at once, where a loss asked for them.
+        step: The optimiser step, for losses that change while training; None outside training.
+    """
 
     posterior: Belief
     prior: Belief
     reconstruction: dict[str, Distribution]
     prediction: dict[str, Distribution]
     rollout: Rollout | None
+    ahead: Ahead | None = None
+    step: int | None = None
 
 
 Policy = Callable[[Features], Tensor]
@@ -110,7 +134,10 @@ class Statistical:
 
 
 class Encoder(nn.Module, Statistical, ABC):
-    """Sees each step on its own: token `t` depends on step `t` of the batch (and on keys without time)."""
+    """Sees each step on its own: token `t` depends on step `t` of the batch (and on keys without time).
+
+    An encoder whose config declares a `memory` of n steps also sees the n steps before, as far as they belong to the same episode.
+    """
 
     @abstractmethod
     def forward(self, batch: Batch) -> Embedding:
@@ -118,9 +145,16 @@ class Encoder(nn.Module, Statistical, ABC):
 
 
 class Dynamics(nn.Module, Statistical, ABC):
-    """Carries a latent state through time."""
+    """Carries a latent state through time.
+
+    Attributes:
+        latent: What it carries.
+        independent: Whether each agent has a latent of its own that no other agent's latent influences; training then leaves out empty
+            slots (`twm_core.nn.folding`).
+    """
 
     latent: LatentSpec
+    independent: bool = False
 
     @abstractmethod
     def initial(self, batch_shape: tuple[int, ...], *, device: torch.device | None = None) -> State:
@@ -215,6 +249,20 @@ class Decoder(nn.Module, Statistical, ABC):
             anchor: The last known situation, leading axes `[B]`.
         """
         return self(features, None)
+
+    def ahead(self, tokens: Embedding, features: Features, anchor: Anchor | None, steps: int) -> dict[str, Distribution]:
+        """Decode the whole future at once from what is known at one step, for the keys that the spec marks `ahead`.
+
+        Args:
+            tokens: What the encoders made of that step, leading axes `[B]`.
+            features: Features of its posterior, leading axes `[B]`.
+            anchor: Its situation, leading axes `[B]`.
+            steps: `H`; never more than the horizon of the spec.
+
+        Returns:
+            Distributions with leading axes `[B,1,H]`; nothing by default.
+        """
+        return {}
 
 
 class Loss(nn.Module, Statistical, ABC):

@@ -20,8 +20,10 @@ from twm_core.data.dataset import Batch
 from twm_core.kinds.loss import LossConfig
 from twm_core.nn.batches import anchor_at, previous_anchor, slice_time
 from twm_core.nn.distributions import Distribution
+from twm_core.nn.folding import agent_rows, can_fold, fold_agents, fold_tokens, fold_withheld
 from twm_core.nn.fusion import Fusion
 from twm_core.nn.interfaces import (
+    Ahead,
     Anchor,
     Belief,
     Decoder,
@@ -95,8 +97,13 @@ class WorldModel(nn.Module):
         self, batch: Batch, *, state: State | None = None, withheld: Tensor | None = None, generator: torch.Generator | None = None
     ) -> Trace:
         """Posterior and prior of every step of the batch."""
+        return self._observe(self.embed(batch), batch, state=state, withheld=withheld, generator=generator)
+
+    def _observe(
+        self, tokens: Embedding, batch: Batch, *, state: State | None, withheld: Tensor | None, generator: torch.Generator | None
+    ) -> Trace:
         return self.dynamics.observe(
-            self.embed(batch),
+            tokens,
             batch.get("action"),
             batch["is_first"],
             batch.get("agents.exists"),
@@ -112,6 +119,12 @@ class WorldModel(nn.Module):
     def decode_rollout(self, features: Features, anchor: Anchor | None) -> dict[str, Distribution]:
         """Distributions of all decoders over consecutive steps `[B,S,H]` that start from one anchor `[B]`."""
         return {k: d for m in self.decoders.values() for k, d in cast(Decoder, m).rollout(features, anchor).items()}
+
+    def decode_ahead(self, tokens: Embedding, trace: Trace, batch: Batch, step: int, steps: int) -> dict[str, Distribution]:
+        """Distributions `[B,1,H,...]` of the decoders that decode whole futures at once, from what is known at `step`."""
+        known = Embedding(*(None if x is None else x[:, step] for x in tokens))
+        features, anchor = self.dynamics.features(at_time(trace.posterior, step)), anchor_at(batch, step)
+        return {k: d for m in self.decoders.values() for k, d in cast(Decoder, m).ahead(known, features, anchor, steps).items()}
 
     def belief(self, state: State) -> Belief:
         """A state with its features and distribution."""
@@ -130,13 +143,30 @@ class WorldModel(nn.Module):
             step: The optimiser step, for curricula; None means full length.
             withheld: Observations to keep from the state, see `Dynamics.observe`.
         """
-        wanted = frozenset(b for term in self.terms.values() for b in term.config.branches())
-        trace = self.observe(batch, withheld=withheld, generator=generator)
+        return self._outputs(batch, self.embed(batch), self._active(step), generator=generator, step=step, withheld=withheld)
+
+    def _active(self, step: int | None) -> dict[str, LossTerm]:
+        """The losses that are computed at an optimiser step."""
+        return {k: t for k, t in self.terms.items() if t.config.active_at(step)}
+
+    def _outputs(
+        self,
+        batch: Batch,
+        tokens: Embedding,
+        terms: Mapping[str, LossTerm],
+        *,
+        generator: torch.Generator | None,
+        step: int | None,
+        withheld: Tensor | None,
+    ) -> Outputs:
+        """Outputs for some losses; tokens of the observed steps are enough for those that only decode ahead."""
+        wanted = frozenset(b for term in terms.values() for b in term.config.branches())
+        trace = self._observe(tokens, batch, state=None, withheld=withheld, generator=generator)
         posterior, prior = self.belief(trace.posterior), self.belief(trace.prior)
         anchor = previous_anchor(batch)
         reconstruction = self.decode(posterior.features, anchor) if "reconstruction" in wanted else {}
         prediction = self.decode(prior.features, anchor) if "prediction" in wanted else {}
-        requests = [r for term in self.terms.values() if (r := term.config.rollout()) is not None]
+        requests = [r for term in terms.values() if (r := term.config.rollout()) is not None]
         rollout = None
         if "rollout" in wanted and requests and self.seen.horizon:
             samples = max(r.samples for r in requests)
@@ -145,16 +175,31 @@ class WorldModel(nn.Module):
             actions = batch["action"][:, start - 1 : start - 1 + steps] if "action" in batch else None
             states, decoded = self._roll(trace.posterior, start, batch, steps, actions, samples, generator)
             rollout = Rollout(start, decoded, self.belief(states))
-        return Outputs(posterior, prior, reconstruction, prediction, rollout)
+        ahead = None
+        if "ahead" in wanted and self.seen.horizon:
+            start = self.seen.context
+            ahead = Ahead(start, self.decode_ahead(tokens, trace, batch, start - 1, self.seen.horizon))
+        return Outputs(posterior, prior, reconstruction, prediction, rollout, ahead, step)
 
     def loss(
         self, batch: Batch, *, generator: torch.Generator | None = None, step: int | None = None, withheld: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum of all terms, and the unweighted terms as `loss.term`; arguments as in `outputs`."""
-        outputs = self.outputs(batch, generator=generator, step=step, withheld=withheld)
+        active = self._active(step)
+        # Where every loss decodes ahead, nothing after the observed steps has to be encoded.
+        brief = step is not None and bool(active) and all(t.config.branches() == {"ahead"} for t in active.values())
+        read, kept = (slice_time(batch, self.seen, 0, self.seen.context), withheld) if brief else (batch, withheld)
+        if brief and withheld is not None:
+            kept = withheld[:, : self.seen.context]
+        tokens = self.embed(read)
+        if self.dynamics.independent and can_fold(self.seen):
+            rows = agent_rows(batch)
+            batch, read = fold_agents(batch, rows, self.seen, self.action), fold_agents(read, rows, self.seen, self.action)
+            tokens, kept = fold_tokens(tokens, rows), fold_withheld(kept, rows)
+        outputs = self._outputs(read, tokens, active, generator=generator, step=step, withheld=kept)
         terms: dict[str, Tensor] = {}
         total = torch.zeros((), device=batch["is_first"].device)
-        for name, term in self.terms.items():
+        for name, term in active.items():
             weight = term.config.weight_at(step)
             for key, value in term.loss(outputs, batch).items():
                 total = total + weight * value
@@ -225,10 +270,12 @@ class WorldModel(nn.Module):
             generator: Source of the samples.
 
         Returns:
-            A distribution for each decoded key, leading axes `[B,S,H]`.
+            A distribution for each decoded key, leading axes `[B,S,H]`; for keys decoded ahead, `[B,1,H]` with at most the protocol's `H`.
         """
         context = self.seen.context if context is None else context
         steps = self.seen.horizon if steps is None else steps
         observed = slice_time(batch, self.seen, 0, context)
-        trace = self.observe(observed, generator=generator)
-        return self._roll(trace.posterior, context, observed, steps, actions, samples, generator)[1]
+        tokens = self.embed(observed)
+        trace = self._observe(tokens, observed, state=None, withheld=None, generator=generator)
+        ahead = self.decode_ahead(tokens, trace, observed, context - 1, min(steps, self.seen.horizon))
+        return {**self._roll(trace.posterior, context, observed, steps, actions, samples, generator)[1], **ahead}

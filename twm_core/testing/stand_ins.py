@@ -1,6 +1,6 @@
-"""A distribution that stands in for a decoder's when losses are tested: those with several modes belong to plugins, not to core.
+"""Distributions that stand in for a decoder's when losses are tested: those with several modes belong to plugins, not to core.
 
-It has just what a loss may use.
+They have just what a loss may use.
 """
 
 from __future__ import annotations
@@ -51,3 +51,17 @@ class Modes(Distribution):
 
     def _take(self, index: Tensor) -> Tensor:
         return self.modes.gather(-2, index[..., None, None].expand(*index.shape, 1, self.modes.shape[-1])).squeeze(-2)
+
+
+class Futures(Modes):
+    """Whole futures, such as a decoder gives ahead: the first course is the centre, and every position is off by half a metre."""
+
+    @property
+    def std(self) -> Tensor:
+        """Half a metre everywhere."""
+        return torch.full_like(self.mode_logits, 0.5)
+
+    @property
+    def centre(self) -> Tensor:
+        """The first course."""
+        return self.modes[..., 0, :]

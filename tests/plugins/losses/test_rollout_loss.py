@@ -78,6 +78,26 @@ def test_existence_equals_a_plain_loop_over_agents_that_began(scenes: Any, seed:
     np.testing.assert_allclose(term.item(), 0.5 * np.mean(each) if each else 0, rtol=1e-4)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 10**6), st.sampled_from([0, 1, 2, 5, None]))
+@torch.no_grad()
+def test_the_last_step_and_the_few_best_futures_equal_a_plain_loop(scenes: Any, seed: int, step: int | None) -> None:
+    scene = scenes(seed)
+    final, anneal = 0.4, 4
+    terms = make(scene, beta=0.5, final=final, anneal=anneal)(scene.outputs()._replace(step=step), scene.batch)
+    each = []
+    for (b, a), found in costs(scene, 0.5).items():
+        last = max(t for t in range(scene.start, scene.exists.shape[1]) if scene.exists[b, t, a])
+        ends = [
+            huber(math.sqrt(math.dist(scene.futures[b, s, last - scene.start, a].tolist(), scene.true(b, last, a)) ** 2 + 1e-6), 0.5)
+            for s in range(len(found))
+        ]
+        each.append(sorted(c + final * e for c, e in zip(found, ends, strict=True)))
+    learning = 1 if step is None or step >= anneal else max(1, round(3 - 2 * step / anneal))
+    np.testing.assert_allclose(terms["best"].item(), np.mean([np.mean(c[:learning]) for c in each]) if each else 0, rtol=1e-4)
+    np.testing.assert_allclose(terms["mean"].item(), np.mean([np.mean(c) for c in each]) if each else 0, rtol=1e-4)
+
+
 @pytest.mark.parametrize(("samples", "steps"), [(2, None), (3, 2), (1, 1)])
 @torch.no_grad()
 def test_it_takes_its_own_samples_and_steps_of_a_larger_rollout(scene: Any, samples: int, steps: int | None) -> None:

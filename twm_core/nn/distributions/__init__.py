@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twm_core.nn.distributions.base import Distribution, HasModes
+from twm_core.nn.distributions.base import Distribution, HasFutures, HasModes
 from twm_core.nn.distributions.bernoulli import Bernoulli
 from twm_core.nn.distributions.categorical import Categorical
 from twm_core.nn.distributions.classes import Classes
@@ -18,6 +18,7 @@ __all__ = [
     "Classes",
     "Continue",
     "Distribution",
+    "HasFutures",
     "HasModes",
     "Normal",
     "SymlogMSE",

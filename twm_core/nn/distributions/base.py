@@ -30,6 +30,22 @@ class HasModes(Protocol):
     def mode_logits(self) -> Tensor: ...
 
 
+@runtime_checkable
+class HasFutures(HasModes, Protocol):
+    """What a distribution over whole futures shows: its modes are the courses of each agent, with leading axes `[B,1,H,A]`.
+
+    Attributes:
+        std: Standard deviation of the position of each mode at each step, metres, `[B,1,H,A,M]`.
+        centre: States of the single future that is nearest to the truth on average, `[B,1,H,A,D]`.
+    """
+
+    @property
+    def std(self) -> Tensor: ...
+
+    @property
+    def centre(self) -> Tensor: ...
+
+
 class Distribution(ABC):
     """A distribution over a tensor. Leading axes are independent; `log_prob` sums over the event axes only."""
 

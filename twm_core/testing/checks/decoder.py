@@ -21,10 +21,15 @@ def _decoded(subject: DecoderSubject, fed: Fed | None = None) -> dict[str, Distr
 
 
 def keys_match_the_spec(subject: DecoderSubject) -> None:
-    """`forward` and `rollout` return a distribution for each key of the output spec, and nothing else."""
-    promised = {k.key for k in subject.given.output.keys}
+    """`forward` and `rollout` return a distribution for each key of the output spec, `ahead` for those it marks so, and nothing else."""
     with torch.no_grad():
-        for name, decoded in (("forward", _decoded(subject)), ("rollout", subject.roll(subject.instance, subject.fed))):
+        every = {
+            "forward": (_decoded(subject), False),
+            "rollout": (subject.roll(subject.instance, subject.fed), False),
+            "ahead": (subject.ahead(subject.instance, subject.fed), True),
+        }
+        for name, (decoded, ahead) in every.items():
+            promised = set(subject.keys(ahead=ahead))
             if set(decoded) != promised:
                 broken(
                     f"{name} returns {sorted(decoded)}, the spec promises {sorted(promised)}", "name every decoded key in the output spec"
@@ -36,10 +41,9 @@ def keys_match_the_spec(subject: DecoderSubject) -> None:
 
 def distributions_work(subject: DecoderSubject) -> None:
     """Mean, mode and sample have the shape of a value, log_prob the leading axes of one; all are finite for agents that exist."""
-    exists = subject.fed.exists
-    for key, distribution in _decoded(subject).items():
-        shape = subject.value_shape(key, [BATCH, STEPS])
-        lead = [BATCH, STEPS, AGENTS] if subject.per_agent(key) else [BATCH, STEPS]
+    for key, distribution, leading, exists in _everything(subject):
+        shape = subject.value_shape(key, leading)
+        lead = [*leading, AGENTS] if subject.per_agent(key) else leading
         draw = distribution.sample(torch.Generator().manual_seed(2))
         values = {"mean": distribution.mean, "mode": distribution.mode, "sample": draw}
         log_prob = distribution.log_prob(draw.detach())
@@ -49,14 +53,24 @@ def distributions_work(subject: DecoderSubject) -> None:
             if list(value.shape) != shape:
                 broken(f"{name} of {key} has shape {list(value.shape)}, a value has {shape}", "one number for each named feature")
         for name, value in {**values, "log_prob": log_prob}.items():
-            counted = value[exists] if exists is not None and subject.per_agent(key) else value
+            counted = value[exists.expand(value.shape[: len(lead)])] if exists is not None and subject.per_agent(key) else value
             if not bool(torch.isfinite(counted.double()).all()):
                 broken(f"{name} of {key} is not finite", "bound scales away from 0")
 
 
+def _everything(subject: DecoderSubject) -> list[tuple[str, Distribution, list[int], Tensor | None]]:
+    """Every decoded key with its distribution, the sizes of its leading axes, and who exists there."""
+    exists = subject.fed.exists
+    with torch.no_grad():
+        whole = subject.ahead(subject.instance, subject.fed)
+    start = None if exists is None else exists[:, 0][:, None, None]
+    steps = [(k, d, [BATCH, STEPS], exists) for k, d in _decoded(subject).items()]
+    return [*steps, *((k, d, [BATCH, 1, subject.given.seen.horizon], start) for k, d in whole.items())]
+
+
 def samples_follow_the_generator(subject: DecoderSubject) -> None:
     """A draw depends on the generator that is passed in, and on nothing else."""
-    for key, distribution in _decoded(subject).items():
+    for key, distribution, _, _ in _everything(subject):
         before = torch.get_rng_state()
         one, two = (distribution.sample(torch.Generator().manual_seed(4)) for _ in range(2))
         after = torch.get_rng_state()
@@ -67,11 +81,11 @@ def samples_follow_the_generator(subject: DecoderSubject) -> None:
 
 def distributions_can_be_mapped(subject: DecoderSubject) -> None:
     """`map` with an index gives the distribution of these entries, and `detach` cuts the gradient."""
-    decoded = subject.decode(subject.instance, subject.fed)
+    decoded = {**subject.decode(subject.instance, subject.fed), **subject.ahead(subject.instance, subject.fed)}
     for key, distribution in decoded.items():
-        part = distribution.map(lambda x: x[:, 1:3])
-        worst = distance(part.mean, distribution.mean[:, 1:3])
-        worst = max(worst, distance(part.log_prob(distribution.mode[:, 1:3]), distribution.log_prob(distribution.mode)[:, 1:3]))
+        part = distribution.map(lambda x: x[1:3])
+        worst = distance(part.mean, distribution.mean[1:3])
+        worst = max(worst, distance(part.log_prob(distribution.mode[1:3]), distribution.log_prob(distribution.mode)[1:3]))
         if not worst <= CLOSE:
             broken(
                 f"{key}: mapping an index gives another distribution, off by {worst:.3g}", "apply the function to every tensor, expanded"
@@ -140,22 +154,25 @@ def frames_are_free(subject: DecoderSubject) -> None:
     """
     if getattr(subject.config, "parametrisation", "") == "absolute":
         raise NotApplicable("it decodes absolute states")
-    key = "agents.state"
-    if "anchor.state" not in subject.fed.values or not subject.given.output.has(key):
+    states = [k for k in subject.given.output.keys if k.key in ("agents.state", "agents.futures")]
+    if "anchor.state" not in subject.fed.values or not states:
         raise NotApplicable("no states of agents are decoded")
-    known = subject.given.seen.get(key)
-    features = [known.features[known.index(n)] for n in subject.given.output.get(key).features]
+    known = subject.given.seen.get("agents.state")
     turned = subject.fed.put(anchor__state=moved(subject.fed.values["anchor.state"], known.features))
     exists = subject.fed.exists
     assert exists is not None
+    start = exists[:, 0][:, None, None]
+    by_step = [("forward", exists, subject.decode), ("rollout", start, subject.roll)]
     with torch.no_grad():
-        for name, lead, run in (("forward", exists, subject.decode), ("rollout", exists[:, 0][:, None, None], subject.roll)):
-            straight = run(subject.instance, subject.fed)[key].mean
-            got = run(subject.instance, turned)[key].mean
-            difference = turn_apart(got, moved(straight, features), features)
-            worst = distance(difference, torch.zeros_like(difference), lead.expand(difference.shape[:-1]))
-            if not worst <= 1e-3:
-                broken(f"{name} in a turned and shifted world is off by {worst:.3g}", "decode changes in the frame of each agent")
+        for key in states:
+            features = [known.features[known.index(n)] for n in key.features]
+            for name, lead, run in [("ahead", start, subject.ahead)] if key.ahead else by_step:
+                straight = run(subject.instance, subject.fed)[key.key].mean
+                got = run(subject.instance, turned)[key.key].mean
+                difference = turn_apart(got, moved(straight, features), features)
+                worst = distance(difference, torch.zeros_like(difference), lead.expand(difference.shape[:-1]))
+                if not worst <= 1e-3:
+                    broken(f"{name} in a turned and shifted world is off by {worst:.3g}", "decode changes in the frame of each agent")
 
 
 DECODER = (

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 
+from twm_core.kinds.encoder import EncoderConfig
 from twm_core.testing.batches import STEPS
 from twm_core.testing.checks.check import Check
 from twm_core.testing.failure import broken
@@ -26,12 +29,14 @@ def future_changes_nothing(subject: EncoderSubject) -> None:
 
 
 def steps_are_seen_alone(subject: EncoderSubject) -> None:
-    """A step encoded by itself gives the tokens that it has inside a sequence."""
+    """A step encoded by itself (or with as many steps before it as the config declares as `memory`) gives the tokens of the sequence."""
+    memory = cast(EncoderConfig, subject.config).memory()
     with torch.no_grad():
         for t in range(STEPS):
-            index = torch.tensor([t])
+            index = torch.arange(max(0, t - memory), t + 1)
             alone = subject.read(subject.instance, subject.fed.take("T", index))
-            same(alone, take(subject.usual, "T", index), f"step {t} alone", "memory of earlier steps belongs into the dynamics", CLOSE)
+            hint = "memory of earlier steps belongs into the dynamics, or into what the config declares as memory"
+            same(take(alone, "T", [len(index) - 1]), take(subject.usual, "T", [t]), f"step {t} alone", hint, CLOSE)
 
 
 def targets_are_not_read(subject: EncoderSubject) -> None:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from twm_core.nn.distributions import Distribution
-from twm_core.nn.interfaces import Anchor, Features
-from twm_core.specs import DecoderGiven, LatentSpec, ObservationSpec
+from twm_core.nn.interfaces import Anchor, Embedding, Features
+from twm_core.specs import DecoderGiven, EmbeddingSpec, LatentSpec, ObservationSpec
 from twm_core.testing.batches import AGENTS, BATCH, EXISTS, STEPS, Fed, observation_specs, synthetic
 from twm_core.testing.readings import Reading, Readings
 from twm_core.testing.subjects.base import ModuleSubject, Situation
@@ -30,8 +30,15 @@ SENSED = {
 SAMPLES = 2
 
 
+TOKENS = 9
+"""Width of the tokens that decoders of whole futures may read."""
+
+
 def _ask(latent: LatentSpec, seen: ObservationSpec, config: Any) -> DecoderGiven:
-    return DecoderGiven(latent=latent, seen=seen, output=config.output(latent, seen))
+    embedding = EmbeddingSpec(scene=TOKENS, agents=TOKENS if seen.has(EXISTS) else None)
+    output = config.output(latent, seen)
+    config.takes(embedding)
+    return DecoderGiven(latent=latent, seen=seen, output=output, embedding=embedding)
 
 
 class DecoderSubject(ModuleSubject):
@@ -64,7 +71,18 @@ class DecoderSubject(ModuleSubject):
         if "agents.state" in batch.values:
             values["anchor.state"] = batch.values["agents.state"]
             values[EXISTS] = batch.values[EXISTS]
-        axes = {"features.scene": "BTD", "features.agents": "BTAD", "anchor.dt": "BT", "anchor.state": "BTAF", EXISTS: "BTA"}
+        values["tokens.scene"] = torch.randn((BATCH, STEPS, TOKENS), generator=source)
+        if "agents.state" in batch.values:
+            values["tokens.agents"] = torch.randn((BATCH, STEPS, AGENTS, TOKENS), generator=source)
+        axes = {
+            "tokens.scene": "BTD",
+            "tokens.agents": "BTAD",
+            "features.scene": "BTD",
+            "features.agents": "BTAD",
+            "anchor.dt": "BT",
+            "anchor.state": "BTAF",
+            EXISTS: "BTA",
+        }
         axes.update({"rollout.scene": "BTD", "rollout.agents": "BTAD"})
         return Fed(values, axes, held={"rollout.agents": 0}, finite=frozenset({"features.agents", "rollout.agents"}))
 
@@ -85,6 +103,14 @@ class DecoderSubject(ModuleSubject):
         parts = (fed.values.get("rollout.scene"), fed.values.get("rollout.agents"))
         futures = Features(*(None if x is None else torch.stack([x, -x][:samples], dim=1) for x in parts))
         return module.rollout(futures, None if anchor is None else Anchor(*(x[:, 0] for x in anchor)))
+
+    def ahead(self, module: Any, fed: Fed, *, steps: int | None = None) -> dict[str, Distribution]:
+        """Whole futures from what is known at the first step."""
+        features, anchor = self.split(fed)
+        tokens = Embedding(fed.values["tokens.scene"][:, 0], fed.values["tokens.agents"][:, 0] if "tokens.agents" in fed.values else None)
+        known = Features(*(None if x is None else x[:, 0] for x in features))
+        start = None if anchor is None else Anchor(*(x[:, 0] for x in anchor))
+        return module.ahead(tokens, known, start, self.given.seen.horizon if steps is None else steps)
 
     def per_agent(self, key: str) -> bool:
         """Whether a decoded key has an axis of agents."""
@@ -107,6 +133,7 @@ class DecoderSubject(ModuleSubject):
         return {
             **self.tell(self.decode(module, fed), "forward", "BT", exists),
             **self.tell(self.roll(module, fed), "rollout", "BSH", start),
+            **self.tell(self.ahead(module, fed), "ahead", "BSH", start),
         }
 
     def value_shape(self, key: str, lead: list[int]) -> list[int]:
@@ -119,7 +146,13 @@ class DecoderSubject(ModuleSubject):
 
     def expected(self) -> dict[str, list[int]]:
         leads = {"forward": [BATCH, STEPS], "rollout": [BATCH, SAMPLES, STEPS]}
-        return {f"{n}, mean of {k.key}": self.value_shape(k.key, lead) for n, lead in leads.items() for k in self.given.output.keys}
+        steps, whole = self.keys(ahead=False), self.keys(ahead=True)
+        promised = {f"{n}, mean of {k}": self.value_shape(k, lead) for n, lead in leads.items() for k in steps}
+        return {**promised, **{f"ahead, mean of {k}": self.value_shape(k, [BATCH, 1, self.given.seen.horizon]) for k in whole}}
+
+    def keys(self, *, ahead: bool) -> list[str]:
+        """The keys that are decoded step by step, or those decoded ahead."""
+        return [k.key for k in self.given.output.keys if k.ahead is ahead]
 
     def collect(self, module: Any) -> None:
         with torch.no_grad():

@@ -17,17 +17,18 @@ from torch import Tensor
 
 from twm_core.data.schema import MOTION
 from twm_core.nn.distributions import MSE, Bernoulli, Categorical, Classes, Distribution, Normal
-from twm_core.nn.interfaces import Belief, Features, Outputs, Rollout
+from twm_core.nn.interfaces import Ahead, Belief, Features, Outputs, Rollout
 from twm_core.nn.targets import CONTINUE, DERIVED, target
 from twm_core.specs import LatentSpec, LossGiven, ObservationSpec, OutputKey, OutputSpec
 from twm_core.testing.batches import EXISTS, Fed, mapped_traffic, observation_specs, synthetic
 from twm_core.testing.readings import Reading, Readings
-from twm_core.testing.stand_ins import Modes
+from twm_core.testing.stand_ins import Futures, Modes
 from twm_core.testing.subjects.base import Situation, Subject
 
 SAMPLES = 2
 STATE = "agents.state"
-BRANCHES = ("reconstruction", "prediction", "rollout")
+BRANCHES = ("reconstruction", "prediction", "rollout", "ahead")
+FUTURES = "agents.futures"
 LATENTS = {
     "deterministic agent latents": LatentSpec(layout="agents", width=10),
     "gaussian agent latents": LatentSpec(layout="agents", width=16, family="gaussian", deter=10, groups=6),
@@ -37,6 +38,7 @@ LATENTS = {
 }
 TRAFFIC = OutputSpec(keys=(OutputKey(key=STATE, distribution="normal", features=MOTION), OutputKey(key=EXISTS, distribution="bernoulli")))
 MODES = OutputSpec(keys=(OutputKey(key=STATE, distribution="motion-mixture", features=MOTION),))
+AHEAD = OutputSpec(keys=(OutputKey(key=FUTURES, distribution="future-modes", features=MOTION, ahead=True),))
 SENSORS = OutputSpec(keys=(OutputKey(key="vector.own", distribution="normal"),))
 REWARDS = OutputSpec(
     keys=(
@@ -109,6 +111,7 @@ class LossSubject(Subject):
             yield Situation(f"states and existence, {title}", partial(_ask, TRAFFIC, latent, seen["traffic with every feature"]))
         agents = LATENTS["deterministic agent latents"]
         yield Situation("states with several modes", partial(_ask, MODES, agents, seen["traffic with motion only"]))
+        yield Situation("whole futures", partial(_ask, AHEAD, agents, seen["traffic with motion only"]))
         yield Situation("states on a map", partial(_ask, TRAFFIC, agents, mapped_traffic()))
         yield Situation("a vector", partial(_ask, SENSORS, LatentSpec(layout="scene", width=10), seen["sensors without agents"]))
         for title, latent in LATENTS.items():
@@ -141,15 +144,17 @@ class LossSubject(Subject):
         values: dict[str, Tensor] = {}
         axes: dict[str, str] = {}
         for branch in BRANCHES:
-            for output in self.given.output.keys:
-                key = self.given.seen.get(DERIVED.get(output.key, output.key))
-                truth = target(batch.values, output.key)
+            for output in self.decoded_in(branch):
+                name = STATE if output.key == FUTURES else output.key
+                key = self.given.seen.get(DERIVED.get(name, name))
+                truth = target(batch.values, name)
                 truth = truth.float() if truth.dtype == torch.uint8 else truth
                 if output.features:
                     truth = truth[..., [key.index(n) for n in output.features]]
                 letters = key.axes.replace(" ", "")
-                if branch == "rollout":
-                    truth, letters = truth[:, None, self.start :].repeat_interleave(SAMPLES, dim=1), letters.replace("T", "SH")
+                if branch in ("rollout", "ahead"):
+                    futures = SAMPLES if branch == "rollout" else 1
+                    truth, letters = truth[:, None, self.start :].repeat_interleave(futures, dim=1), letters.replace("T", "SH")
                 if output.distribution == "classes":
                     truth, letters = torch.nn.functional.one_hot(truth, key.classes or 2), letters + "C"
                 noise = torch.randn(truth.shape, generator=source)
@@ -157,7 +162,7 @@ class LossSubject(Subject):
                 wrong = torch.where(noise > 0, -logit, logit) if deviation else logit
                 off = output.distribution in ("bernoulli", "classes")
                 values[f"{branch} {output.key}"] = wrong if off else truth + deviation * noise
-                if output.distribution == "motion-mixture":
+                if output.distribution in ("motion-mixture", "future-modes"):
                     values[f"{branch} {output.key}"] = _modes(truth + deviation * noise, right=not deviation)
                 axes[f"{branch} {output.key}"] = letters
         latent = self.given.latent
@@ -196,6 +201,8 @@ class LossSubject(Subject):
             return Classes(value)
         if output.distribution == "motion-mixture":
             return Modes(value)
+        if output.distribution == "future-modes":
+            return Futures(value)
         if output.distribution == "mse":
             return MSE(value, event=len(self.given.seen.get(output.key).shape))
         return Normal(value, torch.full_like(value, 0.5))
@@ -205,12 +212,16 @@ class LossSubject(Subject):
         leaves = fed.leaves.values
         decoded: dict[str, dict[str, Distribution]] = {b: {} for b in BRANCHES}
         for branch in only:
-            for output in self.given.output.keys:
+            for output in self.decoded_in(branch):
                 decoded[branch][output.key] = self.distribution(output, leaves[f"{branch} {output.key}"])
         rollout = Rollout(self.start, decoded["rollout"], self.belief(leaves["imagined"])) if "rollout" in only else None
-        return Outputs(
-            self.belief(leaves["posterior"]), self.belief(leaves["prior"]), decoded["reconstruction"], decoded["prediction"], rollout
-        )
+        ahead = Ahead(self.start, decoded["ahead"]) if "ahead" in only else None
+        posterior, prior = self.belief(leaves["posterior"]), self.belief(leaves["prior"])
+        return Outputs(posterior, prior, decoded["reconstruction"], decoded["prediction"], rollout, ahead)
+
+    def decoded_in(self, branch: str) -> list[OutputKey]:
+        """The keys that are decoded in a branch."""
+        return [k for k in self.given.output.keys if k.ahead is (branch == "ahead")]
 
     def read(self, module: Any, fed: LossFed, *, only: frozenset[str] = frozenset(BRANCHES)) -> Readings:
         """The terms."""

@@ -1,0 +1,1 @@
+"""The forecasting head: several whole futures of each agent at once, and the loss that trains it."""
