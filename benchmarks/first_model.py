@@ -44,28 +44,29 @@ def main() -> int:
             chosen = ["--encoder", "multiagent", "--dynamics", "rssm-cat", *data, *given.words]
             trained = run(["train", *chosen, "--seed", str(seed), "--run", folder])
             result = run(["eval", folder])
-            model, base = result["model"], result["baselines"]["constant_velocity"]
-            low, high = result["intervals"]["skill"]
+            rows = {name: each["scores"] for name, each in result["forecasters"].items()}
+            model, base, skill = rows["model"], rows["constant-velocity"], result["forecasters"]["model"]["skill"]["ade"]
+            low, high = skill["interval"]
             print(
                 f"seed {seed}: trained {trained['step']} steps in {trained['wall']:.0f} s wall, evaluated in {result['wall']:.0f} s; "
                 f"{result['windows']} windows, {result['agents']} agents"
             )
-            for name, row in {"model": model, **result["baselines"]}.items():
+            for name, row in rows.items():
                 print(
-                    f"  {name:20s} ADE {row['ade']:7.3f}  FDE {row['fde']:7.3f}  minADE {row['minade']:7.3f}  minFDE {row['minfde']:7.3f}"
+                    f"  {name:26s} ADE {row['ade']:7.3f}  FDE {row['fde']:7.3f}  minADE {row['minade']:7.3f}  minFDE {row['minfde']:7.3f}"
                 )
             below = 1 - model["minade"] / base["ade"]
             print(
-                f"  ADE {result['skill']:.1%} below constant velocity (95 % interval {low:.1%} to {high:.1%}), minADE_6 {below:.1%} below, "
-                f"existence F1 {result['existence_f1']:.4f}"
+                f"  ADE {skill['value']:.1%} below constant velocity (95 % interval {low:.1%} to {high:.1%}), minADE_6 {below:.1%} below, "
+                f"existence F1 {model['f1']:.4f}"
             )
             if given.commonroad:
                 bars = {"ADE below constant velocity": low > 0, "15 minutes": trained["wall"] <= 900}
             else:
                 bars = {
-                    "ADE 30 %": result["skill"] >= 0.30,
+                    "ADE 30 %": skill["value"] >= 0.30,
                     "minADE 45 %": below >= 0.45,
-                    "existence F1 0.95": result["existence_f1"] >= 0.95,
+                    "existence F1 0.95": model["f1"] >= 0.95,
                     "5 minutes": trained["wall"] <= 300,
                 }
             for name, held in bars.items():

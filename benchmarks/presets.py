@@ -51,6 +51,7 @@ EPISODES = ("dreamer-v3", "dreamer-v3-early")
 COMPARED = ("traffic-wm", "hybrid", "multiagent-rssm")
 SMALL_EPISODES: dict[str, Any] = {"dataset.image_size": 32, "dataset.context": 8, "dataset.horizon": 8}
 SAMPLES = 6
+WINDOWS = 96
 FIGURES = ("ade", "fde", "minade")
 MARGIN = 0.99
 _VERDICTS = {True: "held  ", False: "MISSED", None: "      "}
@@ -89,21 +90,22 @@ def train_job(job: Job) -> dict[str, Any]:
 
 def compare_job(job: Job) -> dict[str, Any]:
     """Train one run and score it on the test split."""
-    from twm_core.evaluation import evaluate, load_run
+    from twm_core.evaluation import Request, evaluate, load_run
     from twm_core.registry import discover
 
     found = train_job(job)
     registry = discover(environ={})
     _, model, _ = load_run(Path(job.folder), registry=registry)
-    result = evaluate(Path(job.folder), registry=registry, split="test", samples=SAMPLES)
+    result = evaluate(Request(target=Path(job.folder), split="test", samples=SAMPLES), registry=registry)
+    rows = {name: each["scores"] for name, each in result["forecasters"].items()}
     return {
         "preset": job.preset,
         "dataset": job.dataset,
         "seed": job.seed,
         **found,
         "parameters": sum(p.numel() for p in model.parameters()),
-        **{name: result["model"][name] for name in FIGURES},
-        "baselines": {name: {f: row[f] for f in FIGURES} for name, row in result["baselines"].items()},
+        **{name: rows["model"][name] for name in FIGURES},
+        "baselines": {name: {f: row[f] for f in FIGURES} for name, row in rows.items() if name != "model"},
         "windows": result["windows"],
         "best_step": result["step"],
     }
@@ -114,20 +116,26 @@ def learn_job(job: Job) -> dict[str, Any]:
     import torch
 
     from twm_core.data.loader import evenly_spaced
-    from twm_core.evaluation import load_run
+    from twm_core.evaluation import Request, evaluate, load_run
     from twm_core.nn.build import build_dataset
     from twm_core.registry import discover
 
     found = train_job(job)
-    plan, model, _ = load_run(Path(job.folder), registry=discover(environ={}), checkpoint="latest")
+    registry = discover(environ={})
+    plan, model, _ = load_run(Path(job.folder), registry=registry, checkpoint="latest")
     dataset = build_dataset(plan)
     model.eval()
     windows = dataset.windows("val")
-    indices = evenly_spaced(windows, 96)
+    indices = evenly_spaced(windows, WINDOWS)
     with torch.no_grad():
         absolute = any(getattr(p.config, "parametrisation", None) == "absolute" for p in plan.parts["decoder"])
         traffic = plan.output.has("agents.state")
-        rows = list(traffic_rows(model, dataset, indices, absolute=absolute) if traffic else episode_rows(model, dataset, indices))
+        if traffic:
+            asked = Request(target=Path(job.folder), split="val", samples=SAMPLES, windows=WINDOWS, checkpoint="latest")
+            errors = {n: r["scores"]["ade"] for n, r in evaluate(asked, registry=registry)["forecasters"].items()}
+            rows = list(traffic_rows(model, dataset, indices, errors, absolute=absolute))
+        else:
+            rows = list(episode_rows(model, dataset, indices))
     return {"preset": job.preset, "dataset": job.dataset, "seed": job.seed, **found, "rows": rows}
 
 
@@ -143,26 +151,20 @@ def compared(what: str, measure: str, model: float, trivial: float, name: str, *
     return {"what": what, "measure": measure, "model": model, "trivial": trivial, "predictor": name, "held": held}
 
 
-def traffic_rows(model: WorldModel, dataset: Any, indices: Sequence[int], *, absolute: bool) -> Iterator[dict[str, Any]]:
+def traffic_rows(
+    model: WorldModel, dataset: Any, indices: Sequence[int], errors: dict[str, float], *, absolute: bool
+) -> Iterator[dict[str, Any]]:
     """Open-loop ADE beside zero velocity, and the one-step Huber loss beside "nothing changes" and beside the mean position."""
     import torch
     import torch.nn.functional as F
 
     from twm_core.data.loader import evenly_spaced
-    from twm_core.evaluation import score
     from twm_core.nn.batches import previous_anchor
 
     training, windows = dataset.windows("train"), dataset.windows("val")
-    result = score(model, windows, indices, samples=SAMPLES, seed=0)
-    for name, row in result["baselines"].items():
-        yield compared(
-            "agents.state",
-            "ADE, m",
-            result["model"]["ade"],
-            row["ade"],
-            name.replace("_", " "),
-            bar=name == "zero_velocity" and not absolute,
-        )
+    for name, error in errors.items():
+        if name != "model":
+            yield compared("agents.state", "ADE, m", errors["model"], error, name, bar=name == "zero-velocity" and not absolute)
 
     state = model.seen.get("agents.state")
     xy = [state.index("x"), state.index("y")]

@@ -22,7 +22,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +31,21 @@ import torch
 
 from twm_cli.words import parse_setting
 from twm_core.assembly import assemble
-from twm_core.baselines import constant_velocity, zero_velocity
 from twm_core.data.dataset import Batch, Dataset, Windows
 from twm_core.data.loader import evenly_spaced
 from twm_core.data.scenario import RoadMap
-from twm_core.data.scenario_dataset import ScenarioDataset
 from twm_core.errors import TwmError, UsageError
 from twm_core.evaluation import load_run
-from twm_core.nn.batches import same_episode, slice_time
+from twm_core.nn.batches import slice_time
 from twm_core.nn.build import build_dataset
 from twm_core.nn.world_model import WorldModel
 from twm_core.recipe import Layer, option_layer, resolve
 from twm_core.registry import Registry, discover
+from twm_core.scoring.engine import window_seed
 from twm_core.scoring.forecast import Forecast, Truth
 from twm_core.scoring.interfaces import Forecaster, Metric
-from twm_core.specs import BaselineGiven, ForecastSpec, MetricGiven, ObservationSpec
+from twm_core.scoring.truth import Roads, truth_of
+from twm_core.specs import BaselineGiven, ForecastSpec, MetricGiven
 from twm_core.training import train
 from twm_realism.closed_loop import ClosedLoop
 
@@ -91,31 +91,14 @@ class ByModel(Forecaster):
         return Forecast(states=decoded["agents.state"].mean)
 
 
-class ByRule(Forecaster):
-    """Positions by a formula of core, for installations without the baselines' plugin."""
+class WindowRoads(Roads):
+    """The road maps of a split, and that of the window at hand."""
 
-    gives = ForecastSpec()
+    window: RoadMap | None = None
 
-    def __init__(self, rule: Callable[..., torch.Tensor], seen: ObservationSpec) -> None:
-        self.rule, self.seen = rule, seen
-
-    def forecast(self, observed: Batch, *, steps: int, samples: int, generator: torch.Generator) -> Forecast:
-        return Forecast(states=self.rule(observed, self.seen, self.seen.context - 1, steps))
-
-
-class Roads:
-    """The road maps of a split's scenarios, each read once, and that of the window at hand."""
-
-    def __init__(self, dataset: Dataset, split: str) -> None:
-        self.scenarios = dataset.splits[split] if isinstance(dataset, ScenarioDataset) else ()
-        self.known: dict[int, RoadMap | None] = {}
-        self.window: RoadMap | None = None
-
-    def of_scenario(self, number: int) -> RoadMap | None:
+    def of(self, number: int) -> RoadMap | None:
         """The map of a scenario, which becomes that of the window at hand."""
-        if number not in self.known:
-            self.known[number] = self.scenarios[number].road if self.scenarios else None
-        self.window = self.known[number]
+        self.window = super().of(number)
         return self.window
 
     def of_window(self) -> RoadMap | None:
@@ -123,28 +106,10 @@ class Roads:
         return self.window
 
 
-def truths(dataset: Dataset, windows: Windows, indices: Sequence[int], roads: Roads) -> Iterator[Truth]:
+def truths(dataset: Dataset, windows: Windows, indices: Sequence[int], roads: WindowRoads) -> Iterator[Truth]:
     """One window after another, with its road map."""
-    seen = dataset.seen
-    features = tuple(f.name for f in seen.get("agents.state").features)
     for index in indices:
-        batch = windows.batch([index])
-        state, exists, now = batch["agents.state"], batch["agents.exists"], seen.context
-        number = int(batch["scenario"][0])
-        yield Truth(
-            batch=batch,
-            features=features,
-            past=state[:, :now],
-            past_exists=exists[:, :now],
-            states=state[:, now:],
-            here=exists[:, now:] & same_episode(batch["is_first"], now)[..., None],
-            scored=batch["agents.scored"],
-            vehicle=batch["scenario"][:, None] * 1_000_000 + batch["agents.track"],
-            window=torch.tensor([index]),
-            scenario=batch["scenario"],
-            dt=float(batch["dt"][0]),
-            maps=(roads.of_scenario(number),),
-        )
+        yield truth_of(windows.batch([index]), dataset.seen, [index], roads)
 
 
 def oracle(truth: Truth) -> Forecast:
@@ -153,13 +118,12 @@ def oracle(truth: Truth) -> Forecast:
 
 
 def forecasters(
-    model: WorldModel, dataset: Dataset, registry: Registry, names: Sequence[str], *, every: float, roads: Roads
+    model: WorldModel, dataset: Dataset, registry: Registry, names: Sequence[str], *, every: float, roads: WindowRoads
 ) -> dict[str, Forecaster | None]:
     """The rows in order; None stands for the log. A baseline that is not installed or does not fit is told and left out."""
     closed = ClosedLoop(model, every=every, road=roads.of_window)
     found: dict[str, Forecaster | None] = {"log": None, "model": ByModel(model), "model-closed-loop": closed}
     installed = {r.component.name: r for r in registry.components("baseline")}
-    rules = {"constant-velocity": constant_velocity, "zero-velocity": zero_velocity}
     for name in names:
         if name in installed:
             config = installed[name].load_config()()
@@ -170,8 +134,6 @@ def forecasters(
             built: Forecaster = installed[name].load_build()(config, BaselineGiven(seen=dataset.seen))
             built.fit(dataset.windows("train"))
             found[name] = built
-        elif name in rules:
-            found[name] = ByRule(rules[name], dataset.seen)
         else:
             print(f"{name} is left out: no installed plugin has a baseline of this name")
     return found
@@ -181,7 +143,7 @@ def score(
     forecaster: Forecaster | None,
     dataset: Dataset,
     registry: Registry,
-    roads: Roads,
+    roads: WindowRoads,
     *,
     split: str,
     indices: Sequence[int],
@@ -204,7 +166,7 @@ def score(
     spent = {"forecast_s": 0.0, "metric_s": 0.0}
     for truth in truths(dataset, dataset.windows(split), indices, roads):
         # A stream for each window, so that its futures do not depend on which others are scored.
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + int(truth.window[0]))
+        generator = torch.Generator().manual_seed(window_seed(seed, int(truth.window[0])))
         begin = time.perf_counter()
         if forecaster is None:
             forecast = oracle(truth)
@@ -274,7 +236,7 @@ def main(words: Sequence[str] | None = None) -> dict[str, Any]:
         )
         rows: dict[str, dict[str, float]] = {}
         drawn: dict[str, np.ndarray[Any, np.dtype[np.float64]]] = {}
-        roads = Roads(dataset, given.split)
+        roads = WindowRoads(dataset, given.split)
         every = round(given.every / plan.seen.dt) * plan.seen.dt
         for name, forecaster in forecasters(model, dataset, registry, given.baselines, every=every, roads=roads).items():
             rows[name], drawn[name] = score(

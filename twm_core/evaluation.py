@@ -1,40 +1,45 @@
-"""Evaluation: a checkpoint's futures on a split of its dataset, beside baselines that need no learning.
+"""Evaluation: forecasters on the windows of a split, under a protocol, with everything that makes their numbers comparable.
 
-Everything is deterministic: windows in order, futures from a generator seeded by the caller. The model sees the observed steps only
-(`WorldModel.forecast` cuts the batch), and the same agents and steps are scored for the model and for every baseline. Whatever else is
-decoded beside agents (images, vectors, rewards, ends) is scored by `twm_core.forecast_errors`.
+What is scored is a checkpoint, a baseline, or a forecaster of a third party, each beside baselines. A protocol fixes dataset, windows,
+split, number of futures and metrics; without one, the windows of the checkpoint's own dataset are the protocol. Numbers are a function of
+seed, data and forecasters: see `twm_core.scoring.engine`. What is decoded beside agents (images, vectors, rewards, ends) is scored by
+`twm_core.forecast_errors`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
-from torch import Tensor
+from typing import Any, cast
 
 from twm_core.assembly import Plan, assemble
-from twm_core.baselines import baselines_for
 from twm_core.checkpoint import load_model
-from twm_core.data.dataset import Dataset, Windows, to_device
+from twm_core.data.dataset import Dataset, Windows
 from twm_core.data.loader import evenly_spaced
 from twm_core.devices import choose_device
-from twm_core.errors import DataError, UsageError
+from twm_core.errors import CheckpointError, UsageError
 from twm_core.forecast_errors import forecast_errors, scored_keys
+from twm_core.kinds.dataset import DatasetConfig
 from twm_core.manifest import check_installed, resolve_checkpoint, verify_files
-from twm_core.metrics import Counts, Displacements, bootstrap_skill
-from twm_core.nn.batches import same_episode
 from twm_core.nn.build import build_dataset, build_world_model
 from twm_core.nn.world_model import WorldModel
 from twm_core.recipe import FUSION, TRAINING, Layer, option_layer, resolve, to_layer
 from twm_core.registry import Registry
 from twm_core.reporting import Reporter
-from twm_core.specs import OutputSpec
+from twm_core.scoring import engine, saved
+from twm_core.scoring.comparing import compare, refuse
+from twm_core.scoring.components import choose, choose_protocol, refuse_unused, split_options
+from twm_core.scoring.evaluation import Evaluation, protocol_parts
+from twm_core.scoring.field import choose_baselines, choose_metrics, default_metrics, entrant, fitted, refuse_useless
+from twm_core.scoring.protocol import Protocol
+from twm_core.scoring.truth import Roads
+from twm_core.scoring.world_model_forecaster import Ways, WorldModelForecaster, scores_agents
+from twm_core.specs import DatasetGiven, ObservationSpec
 
-_BATCH = 32
-_POSITION = ("x", "y")
+MODEL = "model"
+SAMPLES = 6
+"""Futures of each window where no protocol says how many."""
 _INCLUDED = ("windows", "agents", "scenarios", "episodes", "steps")
 """What a report counts that other lines say already."""
 
@@ -70,181 +75,302 @@ def load_run(
     return plan, model.eval(), manifest
 
 
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to evaluate and how.
+
+    Attributes:
+        target: Run folder, checkpoint folder or a file in one; None to evaluate baselines only.
+        dataset: Name of the dataset component, where there is neither a target nor a protocol.
+        protocol: Name of a protocol; without one the windows of the target's dataset are it.
+        baselines: Baselines to evaluate; those of the protocol, else all that fit, if none is named.
+        metrics: Metrics beside those of the protocol, or instead of the usual ones.
+        split: Another split than the protocol's, `test` without one.
+        samples: Another number of futures than the protocol's.
+        windows: Most windows to score, evenly spaced; all by default.
+        seed: Seed of the futures and of resampling.
+        checkpoint: Which checkpoint of a run folder.
+        futures: Where a model's futures come from.
+        overrides: Options by dotted path: `dataset.path`, `baseline.NAME.FIELD`, `metric.NAME.FIELD`, `protocol.NAME.FIELD`, and those of
+            the target's recipe.
+    """
+
+    target: Path | None = None
+    dataset: str | None = None
+    protocol: str | None = None
+    baselines: Sequence[str] = ()
+    metrics: Sequence[str] = ()
+    split: str | None = None
+    samples: int | None = None
+    windows: int | None = None
+    seed: int = 0
+    checkpoint: str = "best"
+    futures: Ways = "auto"
+    overrides: Mapping[str, Any] | None = None
+
+
 def evaluate(
-    run: Path,
-    *,
-    registry: Registry,
-    split: str = "test",
-    samples: int = 6,
-    windows: int | None = None,
-    seed: int = 0,
-    checkpoint: str = "best",
-    overrides: Mapping[str, Any] | None = None,
-    reporter: Reporter | None = None,
+    request: Request, *, registry: Registry, against: Path | None = None, out: Path | None = None, reporter: Reporter | None = None
 ) -> dict[str, Any]:
-    """Score a checkpoint.
+    """Evaluate, compare and save.
 
     Args:
-        run: Run folder, checkpoint folder or a file in one.
+        request: What to evaluate.
         registry: Installed components.
-        split: `train`, `val` or `test`.
-        samples: `S`, futures for each window. A decoder with a decoded spread has them drawn, if there are several; else, and for one
-            future, the mean of what is decoded is the future.
-        windows: Most windows to score, evenly spaced; all by default.
-        seed: Seed of the futures.
-        checkpoint: Which checkpoint of a run folder.
-        overrides: Options by dotted path, such as `dataset.path`.
+        against: A result that was saved, or a run or checkpoint, to compare with in pairs.
+        out: Where to save the result (`X.json`, with the sums of all units in `X.safetensors`).
         reporter: Hears about progress.
 
     Returns:
-        One JSON-able object: `split`, `samples`, `windows`, protocol and what else was evaluated. Where agents are decoded: `model` and
-        `baselines` (by name), each with `ade`, `fde`, `minade`, `minfde` (metres), `by_horizon` and `existence_f1`; `existence_f1` of the
-        model, `skill` (1 - ADE / ADE of constant velocity) with its 95 % interval, and counts. Where anything else is decoded: `keys`,
-        see `twm_core.forecast_errors`.
+        One JSON-able object. What was evaluated: `target`, `dataset`, `protocol` (name), `split`, `samples`, `seed`, `windows`, `report`,
+        and of a checkpoint `checkpoint`, `step` and `futures`. Where agents are forecast, all of `Evaluation.summary`, such as
+        `forecasters[NAME]["scores"]["minade"]`, the model's name being `model`. Where a model decodes anything else: `keys`, see
+        `twm_core.forecast_errors`. With `against`: `comparison`, see `twm_core.scoring.comparing`. Remarks: `notes`.
 
     Raises:
-        UsageError: Nothing that is decoded can be scored, or there are no predicted steps.
+        UsageError: Nothing can be scored, or what cannot be compared is to be.
     """
-    if samples < 1:
-        raise UsageError(f"samples = {samples}: at least one future is needed", "use --samples 1 or more")
     reporter = reporter or Reporter()
-    plan, model, manifest = load_run(run, registry=registry, checkpoint=checkpoint, overrides=overrides)
-    traffic, keys = scores_agents(plan.output), scored_keys(plan.output)
-    if not traffic and not keys:
+    # A file that cannot be read, or that another protocol made, is refused before anything is computed.
+    kept = saved.read(against) if against is not None and saved.is_result(against) else None
+    result, found = _evaluate(request, registry, reporter, kept)
+    if against is not None:
+        if found is None:
+            raise UsageError("--against compares forecasts of agents, and none are decoded here", "leave it out")
+        result["comparison"] = compare(found, kept or _other(against, request, registry, reporter))
+    if out is not None:
+        saved.write(out, result, None if found is None else found.scored)
+    return result
+
+
+def _other(against: Path, request: Request, registry: Registry, reporter: Reporter) -> saved.Saved:
+    """The other side of a comparison, evaluated in the same way."""
+    result, found = _evaluate(replace(request, target=against, baselines=("constant-velocity",)), registry, reporter)
+    if found is None:
+        raise UsageError(f"{against} forecasts no agents", "compare with a model that does")
+    return saved.Saved(str(against), result, found.scored)
+
+
+def _evaluate(
+    request: Request, registry: Registry, reporter: Reporter, kept: saved.Saved | None = None
+) -> tuple[dict[str, Any], Evaluation | None]:
+    if request.samples is not None and request.samples < 1:
+        raise UsageError(f"samples = {request.samples}: at least one future is needed", "use --samples 1 or more")
+    recipe, options = split_options(request.overrides or {})
+    refuse_unused("protocol", options["protocol"], {request.protocol: 1} if request.protocol else {})
+    fixed = None if request.protocol is None else choose_protocol(registry, request.protocol, options["protocol"].get(request.protocol))
+    subject = _subject(request, registry, recipe, fixed)
+    seen, model, dataset = subject.seen, subject.model, subject.dataset
+    if not seen.horizon:
+        raise UsageError("the dataset's windows have no predicted steps", "set dataset.predicted_seconds (or dataset.horizon) above 0")
+    protocol = _ruled(fixed or _own_windows(subject), request)
+    if kept is not None:
+        refuse(protocol_parts(protocol), kept.result["comparable"], kept.name)
+    windows = dataset.windows(protocol.split)
+    indices = evenly_spaced(windows, request.windows)
+    result: dict[str, Any] = {
+        "target": None if request.target is None else str(request.target),
+        "dataset": subject.name,
+        "protocol": protocol.name,
+        "split": protocol.split,
+        "samples": protocol.samples,
+        "seed": request.seed,
+        "windows": len(indices),
+        "dataset_sha256": dataset.fingerprint(),
+        **subject.facts,
+        "notes": [],
+        "report": {f"data: {k}": v for k, v in windows.report().items() if k not in _INCLUDED and v},
+    }
+    if "dataset_sha256" in subject.manifest and result["dataset_sha256"] != subject.manifest["dataset_sha256"]:
+        result["notes"].append("the data differs from what the model was trained with (other files, options or windows)")
+    device = choose_device(subject.device)
+    if model is not None:
+        model.to(device)
+    found: Evaluation | None = None
+    keys: list[str] = [] if model is None else scored_keys(model.output)
+    if model is None or scores_agents(model.output):
+        found = _agents(request, registry, subject, protocol, fixed, options, windows, indices, device, result["notes"], reporter)
+        result |= found.summary()
+        if model is not None:
+            result["futures"] = cast(WorldModelForecaster, found.entrants[0].forecaster).futures
+    elif not keys:
         raise UsageError(
-            f"the model decodes {plan.output}, which is nothing that can be scored",
+            f"the model decodes {model.output}, which is nothing that can be scored",
             "train with --decoder agents (or image, vector, reward, continue)",
         )
-    if not plan.seen.horizon:
-        raise UsageError("the dataset's windows have no predicted steps", "set dataset.predicted_seconds (or dataset.horizon) above 0")
-    dataset = build_dataset(plan)
-    if "dataset_sha256" in manifest and dataset.fingerprint() != manifest["dataset_sha256"]:
-        reporter.note("the data differs from what the model was trained with (other files, options or windows)")
-    device = choose_device(plan.training.device)
-    chosen = dataset.windows(split)
-    indices = evenly_spaced(chosen, windows)
-    result: dict[str, Any] = {"windows": len(indices)}
-    if traffic:
-        result |= score(model.to(device), chosen, indices, samples=samples, seed=seed, device=device, reporter=reporter)
-    if keys:
+    if keys and model is not None:
         result["keys"] = forecast_errors(
-            model.to(device),
-            chosen,
+            model,
+            windows,
             indices,
             keys=keys,
             training=dataset.windows("train"),
-            samples=samples,
-            seed=seed,
+            samples=protocol.samples,
+            seed=request.seed,
             device=device,
             reporter=reporter,
         )
-    report = {f"data: {k}": v for k, v in chosen.report().items() if k not in _INCLUDED and v}
-    return {
-        **result,
-        "split": split,
-        "samples": samples,
-        "seed": seed,
-        "protocol": plan.seen.protocol,
-        "dataset": plan.one("dataset").name,
-        "checkpoint": str(resolve_checkpoint(run, checkpoint)),
-        "step": manifest["step"],
-        "report": report,
-    }
+    for note in result["notes"]:
+        reporter.note(note)
+    return result, found
 
 
-def scores_agents(output: OutputSpec) -> bool:
-    """Whether positions of agents are decoded, which `score` needs."""
-    return output.has("agents.state") and set(_POSITION) <= set(output.get("agents.state").features)
+@dataclass(frozen=True)
+class _Subject:
+    """What is evaluated: a dataset, and a model unless baselines alone are."""
+
+    name: str
+    dataset: Dataset
+    seen: ObservationSpec
+    model: WorldModel | None
+    manifest: Mapping[str, Any]
+    device: str
+    facts: Mapping[str, Any]
 
 
-def score(
-    model: WorldModel,
-    windows: Windows,
-    indices: Sequence[int],
-    *,
-    samples: int,
-    seed: int,
-    device: torch.device | str = "cpu",
-    reporter: Reporter | None = None,
-) -> dict[str, Any]:
-    """Score a world model that decodes positions of agents, and the baselines, on some windows; see `evaluate` for the result.
+def _subject(request: Request, registry: Registry, recipe: Mapping[str, Any], fixed: Protocol | None) -> _Subject:
+    if request.target is None:
+        return _dataset_alone(request, registry, recipe, fixed)
+    if request.dataset is not None and fixed is None:
+        recipe = {"dataset.component": request.dataset, **recipe}
+    if fixed is not None:
+        recipe = _under(fixed, request, recipe)
+    plan, model, manifest = load_run(request.target, registry=registry, checkpoint=request.checkpoint, overrides=recipe)
+    place = resolve_checkpoint(request.target, request.checkpoint)
+    return _Subject(
+        name=plan.one("dataset").name,
+        dataset=build_dataset(plan),
+        seen=plan.seen,
+        model=model,
+        manifest=manifest,
+        device=plan.training.device,
+        facts={"checkpoint": str(place), "step": manifest["step"]},
+    )
+
+
+def _under(fixed: Protocol, request: Request, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a checkpoint's recipe, with those of the dataset as the protocol has them.
 
     Raises:
-        DataError: The model forecasts something that is not a finite number; leaving it out would flatter the model.
+        CheckpointError: The checkpoint was trained on the same dataset with other values of what the protocol fixes: it may have been
+            trained on what it is to be tested on.
+        UsageError: An option sets what the protocol fixes.
     """
-    seen = model.seen
-    now, steps = seen.context - 1, seen.horizon
-    state = seen.get("agents.state")
-    xy = [state.index(n) for n in _POSITION]
-    decoded_xy = [model.output.get("agents.state").features.index(n) for n in _POSITION]
-    generator = torch.Generator(device=device).manual_seed(seed)
-    baselines = baselines_for(seen)
-    ours, theirs = Displacements(), {n: Displacements() for n in baselines}
-    existence, always = Counts(), Counts()
-    clusters: list[np.ndarray[Any, np.dtype[np.int64]]] = []
-    for at in range(0, len(indices), _BATCH):
-        batch = to_device(windows.batch(indices[at : at + _BATCH]), device)
-        truth = batch["agents.state"][:, now + 1 :, :, xy]
-        here = batch["agents.exists"][:, now + 1 :] & same_episode(batch["is_first"], now + 1)[..., None]
-        scored = batch["agents.scored"]
-        actions = batch["action"][:, now:-1] if "action" in batch else None
-        decoded = model.forecast(batch, samples=samples, actions=actions, generator=generator)
-        future = decoded["agents.state"]
-        expected = future.mean[..., decoded_xy]
-        # Where the decoder says how far off it may be, several futures differ by that too, not only by the latent's samples.
-        guess = future.sample(generator)[..., decoded_xy] if samples > 1 and future.stochastic else expected
-        _check_finite(guess, scored)
-        ours.add(guess, truth, here, scored, expected=expected)
-        for name, baseline in baselines.items():
-            theirs[name].add(baseline(batch, seen, now, steps), truth, here, scored)
-        counted = scored[:, None].expand_as(here)
-        always.add(torch.ones_like(here), here, counted)
-        if "agents.exists" in decoded:
-            existence.add(decoded["agents.exists"].mean.mean(dim=1) > 0.5, here, counted)
-        vehicle = batch["scenario"][:, None] * 1_000_000 + batch["agents.track"]
-        clusters.append(vehicle[scored].cpu().numpy())
-        if reporter is not None:
-            reporter.progress(min(at + _BATCH, len(indices)), len(indices), {})
-    if reporter is not None:
-        reporter.finish()
-    cluster = np.concatenate(clusters)
-    cv = theirs["constant_velocity"]
-    mine, base = ours.per_agent("ade"), cv.per_agent("ade")
-    # Baselines have one future: their minADE is their ADE. They say that whoever is there stays.
-    f1 = existence.f1 if existence != Counts() else always.f1
-    return {
-        "model": {**ours.summary(seen.dt), "existence_f1": f1},
-        "baselines": {n: {**d.summary(seen.dt), "existence_f1": always.f1} for n, d in theirs.items()},
-        "existence_f1": f1,
-        "skill": _skill(mine, base),
-        "skill_minade": _skill(ours.per_agent("minade"), cv.per_agent("minade")),
-        "intervals": {
-            "level": 0.95,
-            "unit": "vehicle",
-            "resampled": len(np.unique(cluster)),
-            "skill": bootstrap_skill(mine, base, cluster, seed=seed),
-            "skill_minade": bootstrap_skill(ours.per_agent("minade"), cv.per_agent("minade"), cluster, seed=seed),
-        },
-        "windows": len(indices),
-        "agents": len(mine),
-    }
-
-
-def _skill(model: np.ndarray[Any, np.dtype[np.float64]], baseline: np.ndarray[Any, np.dtype[np.float64]]) -> float:
-    known = ~np.isnan(baseline)  # agents that are never seen again have no error, the model's neither
-    theirs = baseline[known].sum()
-    return float(1 - model[known].sum() / theirs) if theirs > 0 else float("nan")
-
-
-def _check_finite(guess: Tensor, scored: Tensor) -> None:
-    bad = ~guess.isfinite().all(dim=-1).all(dim=2).all(dim=1) & scored
-    if bool(bad.any()):
-        raise DataError(
-            f"the model's forecast of {int(bad.sum())} agents is not a finite number",
-            "it has diverged: use an earlier checkpoint, or train with a lower training.lr",
+    assert request.target is not None
+    manifest = verify_files(resolve_checkpoint(request.target, request.checkpoint))
+    (row,) = (r for r in manifest["components"] if r["kind"] == "dataset")
+    other = {k: v for k, v in fixed.options.items() if k not in fixed.may_differ and row["config"].get(k) != _plain(v)}
+    if row["name"] == fixed.dataset and other:
+        differs = ", ".join(f"dataset.{k} = {row['config'].get(k)!r} instead of {v!r}" for k, v in other.items())
+        raise CheckpointError(
+            f"{request.target} was trained with {differs}, so it may have learned from what protocol {fixed.name} tests",
+            f"train it with {' '.join(f'--dataset.{k} {v}' for k, v in other.items())}, or set the fields of the protocol"
+            f" (protocol.{fixed.name}.FIELD)",
         )
+    _refuse_fixed(fixed, recipe)
+    component = {} if row["name"] == fixed.dataset else {"dataset.component": fixed.dataset}
+    return {**component, **{f"dataset.{k}": v for k, v in fixed.options.items()}, **recipe}
 
 
-def dataset_report(dataset: Dataset, split: str) -> str:
-    """One line on a split's windows, for people."""
-    return f"{split}: " + ", ".join(f"{v} {k}" for k, v in dataset.windows(split).report().items() if v)
+def _dataset_alone(request: Request, registry: Registry, recipe: Mapping[str, Any], fixed: Protocol | None) -> _Subject:
+    if not request.baselines and fixed is None:
+        raise UsageError("there is nothing to evaluate", "give a run folder or checkpoint, --baseline NAME, or --protocol NAME")
+    name = fixed.dataset if fixed is not None else request.dataset
+    if name is None:
+        raise UsageError("baselines need data", "give --dataset NAME (its options with --set dataset.FIELD=VALUE), or --protocol NAME")
+    foreign = [k for k in recipe if not k.startswith("dataset.")]
+    if foreign:
+        raise UsageError(f"--set {foreign[0]}: there is no model here whose recipe has it", "set options of dataset, baseline or metric")
+    if fixed is not None:
+        _refuse_fixed(fixed, recipe)
+    options = {**({} if fixed is None else fixed.options), **{k.removeprefix("dataset."): v for k, v in recipe.items()}}
+    chosen = choose(registry, "dataset", name, options)
+    seen, action = cast(DatasetConfig, chosen.config).observations()
+    dataset = cast(Dataset, chosen.build(DatasetGiven(seen=seen, action=action)))
+    return _Subject(chosen.name, dataset, seen, None, {}, "auto", {})
+
+
+def _refuse_fixed(fixed: Protocol, recipe: Mapping[str, Any]) -> None:
+    for name in fixed.options:
+        if f"dataset.{name}" in recipe:
+            raise UsageError(
+                f"--set dataset.{name}: protocol {fixed.name} fixes it at {fixed.options[name]!r}",
+                f"leave it out; what can be chosen are the fields of the protocol (twm describe protocol/{fixed.name})",
+            )
+
+
+def _own_windows(subject: _Subject) -> Protocol:
+    """The windows of a dataset as a protocol of their own. Its metrics fix nothing: whoever adds one changes no other number."""
+    seen = subject.seen
+    options = {"windows": seen.protocol, "dt": seen.dt, "observed steps": seen.context, "predicted steps": seen.horizon}
+    return Protocol(
+        name=seen.protocol or subject.name,
+        dataset=subject.name,
+        options=options,
+        split="test",
+        samples=SAMPLES,
+        metrics={},
+        baselines={},
+    )
+
+
+def _ruled(protocol: Protocol, request: Request) -> Protocol:
+    """The protocol with another split or number of futures, if asked: another protocol then, by its hash."""
+    return replace(
+        protocol,
+        split=protocol.split if request.split is None else request.split,
+        samples=protocol.samples if request.samples is None else request.samples,
+    )
+
+
+def _agents(
+    request: Request,
+    registry: Registry,
+    subject: _Subject,
+    protocol: Protocol,
+    fixed: Protocol | None,
+    options: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    windows: Windows,
+    indices: Sequence[int],
+    device: Any,
+    notes: list[str],
+    reporter: Reporter,
+) -> Evaluation:
+    seen = subject.seen
+    usual = list(fixed.metrics) if fixed is not None else [] if request.metrics else default_metrics(registry)
+    if fixed is not None:
+        for name in options["metric"]:
+            if name in fixed.metrics:
+                raise UsageError(f"--set metric.{name}: protocol {fixed.name} fixes this metric", "evaluate without --protocol")
+    metrics = choose_metrics(registry, [*usual, *request.metrics], {**options["metric"], **(fixed.metrics if fixed else {})})
+    refuse_unused("metric", options["metric"], dict.fromkeys((*metrics, *request.metrics), 1))
+    names = list(request.baselines) if request.baselines else None if fixed is None else list(fixed.baselines)
+    fields = {**(fixed.baselines if fixed else {}), **options["baseline"]}
+    baselines, left_out = choose_baselines(registry, seen, names, fields, asked=request.baselines)
+    refuse_unused("baseline", options["baseline"], dict.fromkeys((*baselines, *request.baselines), 1))
+    notes += left_out if fixed is not None else []
+    entrants = []
+    if subject.model is not None:
+        forecaster = WorldModelForecaster(subject.model, futures=request.futures)
+        entrants.append(entrant(MODEL, "the model", forecaster, metrics, seen, protocol.samples, model=True))
+    for name, chosen in baselines.items():
+        rival = fitted(chosen, subject.dataset, reporter)
+        entrants.append(entrant(name, chosen.whose, rival, metrics, seen, protocol.samples))
+    refuse_useless(request.metrics, metrics, seen, [e.forecaster.gives for e in entrants])
+    scored = engine.run(
+        entrants,
+        windows,
+        indices,
+        seen=seen,
+        samples=protocol.samples,
+        seed=request.seed,
+        roads=Roads(subject.dataset, protocol.split),
+        device=device,
+        reporter=reporter,
+    )
+    return Evaluation(entrants, scored, metrics, protocol, seen, request.seed)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON holds it."""
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value

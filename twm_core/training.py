@@ -13,7 +13,6 @@ Built on lightning-fabric for devices and precision. What changes while training
 
 from __future__ import annotations
 
-import math
 import signal
 import threading
 import time
@@ -31,11 +30,10 @@ from twm_core import atomic
 from twm_core.assembly import Plan
 from twm_core.checkpoint import remove_old, save_checkpoint, writing
 from twm_core.curves import Curves
-from twm_core.data.dataset import Windows, to_device
+from twm_core.data.dataset import to_device
 from twm_core.data.loader import evenly_spaced, read_ahead
 from twm_core.devices import choose_device
 from twm_core.errors import CheckpointError, DataError
-from twm_core.evaluation import score, scores_agents
 from twm_core.laprop import clip_adaptively
 from twm_core.manifest import RunFolder
 from twm_core.nn.build import build_dataset
@@ -46,8 +44,8 @@ from twm_core.registry import Registry
 from twm_core.reporting import Reporter
 from twm_core.scheduled_sampling import share_at, withhold
 from twm_core.trainer import Trainer
+from twm_core.validation import Validation
 
-_VALIDATION_SEED = 20_011
 _DIVERGED = "lower training.lr, or check the data; the last checkpoint is from before"
 
 
@@ -86,6 +84,7 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
     dataset = build_dataset(plan)
     windows, validation = dataset.windows("train"), dataset.windows("val")
     shown = evenly_spaced(validation, config.validate_windows)
+    validate = Validation(registry, plan.seen, validation, shown, batch=config.batch, device=device, samples=config.validate_samples)
     trainer = Trainer(plan, dataset, windows, device)
     for split, cut in (("train", windows), ("val", validation)):
         reporter.note(f"{split}: " + ", ".join(f"{v:,} {k}" for k, v in cut.report().items() if v))
@@ -183,7 +182,7 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
                 better = False
                 if trainer.step % config.validate_every == 0 or last:
                     with trainer.evaluating() as evaluated:
-                        found = validate(evaluated, validation, shown, config.batch, device, samples=config.validate_samples)
+                        found = validate(evaluated)
                     # A world model is asked for futures: whether one of them is right says more than their mean, and for
                     # deterministic dynamics it is the same.
                     value = found.get("val.minade", found["val.loss"])
@@ -213,35 +212,6 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
         "waiting": round(stream.waited / max(time.perf_counter() - begun, 1e-9), 4),
         "metrics": dict(trainer.metrics),
     }
-
-
-@torch.no_grad()
-def validate(
-    model: WorldModel, windows: Windows, indices: list[int], batch: int, device: torch.device, *, samples: int = 6
-) -> dict[str, float]:
-    """Losses (`val.*`) and, where agents are decoded, forecast errors (`val.ade`, `val.minade`, ...) on some windows. Deterministic.
-
-    Raises:
-        DataError: The loss or a forecast is not a finite number.
-    """
-    generator = torch.Generator(device=device).manual_seed(_VALIDATION_SEED)
-    sums: dict[str, float] = {}
-    for at in range(0, len(indices), batch):
-        part = indices[at : at + batch]
-        total, terms = model.loss(to_device(windows.batch(part), device), generator=generator)
-        for name, value in {"loss": total, **terms}.items():
-            sums[name] = sums.get(name, 0.0) + float(value) * len(part) / len(indices)
-    found = {f"val.{k}": v for k, v in sums.items()}
-    if not math.isfinite(found["val.loss"]):
-        raise DataError("the loss on the validation windows is not a finite number", _DIVERGED)
-    if scores_agents(model.output) and model.seen.horizon > 0:
-        result = score(model, windows, indices, samples=samples, seed=_VALIDATION_SEED, device=device)
-        for name in ("ade", "fde", "minade", "minfde", "existence_f1"):
-            if result["model"][name] is not None:
-                found[f"val.{name}"] = result["model"][name]
-        if math.isfinite(result["skill"]):
-            found["val.skill"] = result["skill"]
-    return found
 
 
 def _headline(metrics: dict[str, float]) -> dict[str, float]:

@@ -22,6 +22,7 @@ from twm_cli.words import first_argument, occurrences, rejoined, words_to_comple
 COMMANDS = {
     "train": "Train a world model.",
     "eval": "Measure a trained world model against the baselines.",
+    "reproduce": "Train and evaluate everything that a table needs.",
     "check": "Check that the parts of a recipe fit, without training.",
     "config": "Print the resolved recipe with the origin of each value.",
     "list-plugins": "List components and the plugins that provide them.",

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from twm_realism.kinematics import wrap
+from twm_core.scoring.headings import wrap
 
 LONGEST = 5.0
 """Seconds, the largest time to collision, also where there is none."""

@@ -1,4 +1,4 @@
-"""Speeds and accelerations of tracks by central differences, and headings of futures that have none.
+"""Speeds and accelerations of tracks by central differences.
 
     speed            |p[t+1] - p[t-1]| / 2 dt           acceleration            (speed[t+1] - speed[t-1]) / 2 dt
     angular speed    wrap(h[t+1] - h[t-1]) / 2 dt       angular acceleration    (w[t+1] - w[t-1]) / 2 dt
@@ -16,8 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-STILL = 0.1
-"""Speed in m/s below which a displacement says nothing about a direction."""
+from twm_core.scoring.headings import wrap
 
 
 class Motion(NamedTuple):
@@ -27,11 +26,6 @@ class Motion(NamedTuple):
     linear_acceleration: Tensor
     angular_speed: Tensor
     angular_acceleration: Tensor
-
-
-def wrap(angle: Tensor) -> Tensor:
-    """The same angle in [-pi, pi)."""
-    return (angle + torch.pi).remainder(2 * torch.pi) - torch.pi
 
 
 def motion(position: Float[Tensor, "*R T A 2"], heading: Float[Tensor, "*R T A"], dt: float) -> Motion:
@@ -52,29 +46,3 @@ def both_sides(here: Bool[Tensor, "T A"]) -> Bool[Tensor, "T A"]:
     known = torch.zeros_like(here)
     known[1:-1] = here[2:] & here[:-2]
     return known
-
-
-def headings_of(
-    position: Float[Tensor, "S H A 2"], now: Float[Tensor, "A 2"], before: Float[Tensor, "A 2"], heading: Float[Tensor, " A"], dt: float
-) -> Float[Tensor, "S H A"]:
-    """Headings of futures that are positions only: the observed heading, turned by as much as the direction of motion has turned.
-
-    Steps slower than `STILL` keep the heading. Who stood still when last seen is turned to the direction in which it departs.
-
-    Args:
-        position: The futures.
-        now: Last observed position.
-        before: Position one step earlier.
-        heading: Last observed heading.
-        dt: Seconds of a step.
-    """
-    track = torch.cat([now.expand(len(position), 1, -1, -1), position], dim=1)
-    track = torch.cat([before.expand(len(position), 1, -1, -1), track], dim=1)
-    step = track[:, 1:] - track[:, :-1]  # [S, 1 + H, A, 2]
-    moves = step.norm(dim=-1) > STILL * dt
-    direction = torch.atan2(step[..., 1], step[..., 0])
-    start = torch.where(moves[:, :1], direction[:, :1], heading)
-    direction = torch.cat([start, direction[:, 1:]], dim=1)
-    number = torch.arange(direction.shape[1], device=direction.device)[:, None]
-    last = torch.where(moves, number, 0).cummax(dim=1).values
-    return wrap(heading + direction.gather(1, last) - start)[:, 1:]

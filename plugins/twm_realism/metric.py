@@ -20,11 +20,11 @@ from torch import Tensor
 
 from twm_core.data.derive import ASSUMED_SIZE
 from twm_core.data.scenario import RoadMap
+from twm_core.scoring.boxes import nearest_distance
 from twm_core.scoring.forecast import Forecast, Truth
 from twm_core.scoring.interfaces import Floats, Metric
 from twm_core.specs import AGENT_TYPES, MetricGiven
 from twm_realism import distance
-from twm_realism.boxes import nearest_distance
 from twm_realism.config import BINS, FEATURES, INDICATIONS, RealismConfig
 from twm_realism.following import following
 from twm_realism.kinematics import both_sides, motion

@@ -17,8 +17,8 @@ from torch import Tensor
 from twm_core.data.scenario import RoadMap
 from twm_core.errors import DataError
 from twm_core.scoring.forecast import Forecast, Truth
+from twm_core.scoring.headings import headings_of
 from twm_core.specs import AGENT_TYPES
-from twm_realism.kinematics import headings_of
 
 _OBSERVED = 2
 """Steps before the first predicted one that accelerations there look at."""

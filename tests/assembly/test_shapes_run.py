@@ -10,7 +10,7 @@ import pytest
 
 from twm_core.assembly import assemble
 from twm_core.errors import UsageError
-from twm_core.evaluation import evaluate
+from twm_core.evaluation import Request, evaluate
 from twm_core.recipe import Layer, resolve
 from twm_core.registry import Registry, discover
 from twm_core.training import train
@@ -40,7 +40,7 @@ def run(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def result(run: Path, registry: Registry) -> dict[str, Any]:
-    return evaluate(run, registry=registry, split="val", samples=2, checkpoint="latest")
+    return evaluate(Request(target=run, split="val", samples=2, checkpoint="latest"), registry=registry)
 
 
 def test_every_decoded_key_is_scored_beside_both_baselines(result: dict[str, Any]) -> None:
@@ -50,7 +50,7 @@ def test_every_decoded_key_is_scored_beside_both_baselines(result: dict[str, Any
         assert math.isfinite(found["model"])
         assert math.isfinite(found["nll"])
         assert [r["steps"] for r in found["by_horizon"]] == [result["windows"]] * 6
-    assert "model" not in result  # no agents, no metres
+    assert "forecasters" not in result  # no agents, no metres
 
 
 def test_what_is_there_is_not_reported_as_left_out(result: dict[str, Any]) -> None:
@@ -59,4 +59,4 @@ def test_what_is_there_is_not_reported_as_left_out(result: dict[str, Any]) -> No
 
 def test_windows_without_predicted_steps_cannot_be_scored(run: Path, registry: Registry) -> None:
     with pytest.raises(UsageError, match="have no predicted steps"):
-        evaluate(run, registry=registry, overrides={"dataset.horizon": 0})
+        evaluate(Request(target=run, overrides={"dataset.horizon": 0}), registry=registry)

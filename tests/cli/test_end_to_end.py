@@ -40,8 +40,8 @@ def test_a_run_is_trained_resumed_evaluated_and_inspected(twm: Callable[..., Any
     assert measured.status == 0, measured.err
     answer = json.loads(measured.out)
     assert answer["windows"] == 2
-    assert answer["model"]["ade"] > 0
-    assert "constant_velocity" in answer["baselines"]
+    assert answer["forecasters"]["model"]["scores"]["ade"] > 0
+    assert "constant-velocity" in answer["forecasters"]
 
     assert "minADE_2 m" in twm("eval", run, "--windows", "2", "--samples", "2").out
     assert "rssm-cat" in twm("inspect", run).out

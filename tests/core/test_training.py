@@ -21,7 +21,8 @@ from twm_core.registry import Registry
 from twm_core.reporting import Reporter
 from twm_core.specs import OutputSpec
 from twm_core.trainer import Trainer
-from twm_core.training import train, validate
+from twm_core.training import train
+from twm_core.validation import Validation
 
 CASES = {
     "rssm-cat": (False, {"training.ema": 0.0}),
@@ -252,7 +253,7 @@ def test_a_diverged_run_keeps_the_last_good_checkpoint(
     assert read_manifest(tmp_path, "latest")["step"] == 6
 
 
-def test_validation_is_deterministic_and_leaves_the_generators_alone(tiny: Callable[..., Plan]) -> None:
+def test_validation_is_deterministic_and_leaves_the_generators_alone(tiny: Callable[..., Plan], registry: Registry) -> None:
     from twm_core.nn.build import build_dataset
 
     plan = tiny()
@@ -261,13 +262,15 @@ def test_validation_is_deterministic_and_leaves_the_generators_alone(tiny: Calla
     trainer.collect_statistics()
     before = torch.get_rng_state(), trainer.generator.get_state()
     with trainer.evaluating() as model:
-        found = [validate(model, dataset.windows("val"), [0, 1], 2, torch.device("cpu")) for _ in range(2)]
+        found = [
+            Validation(registry, plan.seen, dataset.windows("val"), [0, 1], batch=2, device=torch.device("cpu"))(model) for _ in range(2)
+        ]
     assert found[0] == found[1]
     assert torch.equal(torch.get_rng_state(), before[0])
     assert torch.equal(trainer.generator.get_state(), before[1])
 
 
-def test_validation_scores_agents_only_where_their_positions_are_decoded(tiny: Callable[..., Plan]) -> None:
+def test_validation_scores_agents_only_where_their_positions_are_decoded(tiny: Callable[..., Plan], registry: Registry) -> None:
     from twm_core.nn.build import build_dataset
 
     plan = tiny()
@@ -283,7 +286,7 @@ def test_validation_scores_agents_only_where_their_positions_are_decoded(tiny: C
             ("speeds", (named["agents.state"].model_copy(update={"features": ("vx", "vy")}),)),
         ):
             model.output = OutputSpec(keys=keys)
-            found[title] = validate(model, dataset.windows("val"), [0, 1], 2, torch.device("cpu"))
+            found[title] = Validation(registry, plan.seen, dataset.windows("val"), [0, 1], batch=2, device=torch.device("cpu"))(model)
     assert "val.ade" in found["all"]
     assert found["existence"] == found["speeds"]
     assert "val.loss" in found["existence"]

@@ -21,8 +21,8 @@ TOML = [b for b in BLOCKS if b.language == "toml"]
 SHELL = [(b, line) for b in BLOCKS for line in b.commands]
 TWM = [(b, line) for b, line in SHELL if re.search(r"(^|&& |\s)twm(\s|$)", line)]
 OTHERS = ("pip install ", "pytest", ".ci/run", "python docs/generate.py")
-NEEDS_A_RUN = ("eval", "inspect")
-"""Commands whose argument is a trained run, which the documentation cannot make in a second; their options are compared with --help."""
+NEEDS_A_RUN = ("eval", "inspect", "reproduce")
+"""Commands that need a trained run or recordings: the documentation cannot make one in a second; options are compared with --help."""
 
 
 def called(line: str) -> list[str]:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from twm_core.config import ComponentConfig
 from twm_core.kinds.base import Kind
 
 
 class ProtocolConfig(ComponentConfig):
-    """Base of all protocol configs."""
+    """Base of all protocol configs.
+
+    Attributes:
+        may_differ: Fields of the dataset's config in which the training of a checkpoint may differ from what the protocol fixes, because no
+            other value of them can have shown it what is scored. A checkpoint that differs in any other fixed field is refused.
+    """
+
+    may_differ: ClassVar[frozenset[str]] = frozenset()
 
     def dataset(self) -> tuple[str, Mapping[str, Any]]:
         """Name of the dataset component, and the fields of its config that the protocol fixes (never where the files are)."""

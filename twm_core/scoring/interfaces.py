@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +20,24 @@ from twm_core.scoring.forecast import Forecast, Truth
 from twm_core.specs import ForecastSpec
 
 Floats = NDArray[np.float64]
+
+
+class Curve(NamedTuple):
+    """A curve that says more than a score.
+
+    Attributes:
+        x_label: What is on the x axis.
+        y_label: What is on the y axis.
+        x: `[N]`.
+        y: `[N]`.
+        weight: How much was counted at each point, `[N]`.
+    """
+
+    x_label: str
+    y_label: str
+    x: Floats
+    y: Floats
+    weight: Floats
 
 
 class Metric(ABC):
@@ -43,6 +62,10 @@ class Metric(ABC):
 
         Leading axes are resamples: one call finishes all of them.
         """
+
+    def curves(self, totals: Floats) -> Mapping[str, Curve]:
+        """Curves by title from sums over units `[K]`, where a metric has some; none by default. They are saved and can be drawn."""
+        return {}
 
 
 class Forecaster(ABC):

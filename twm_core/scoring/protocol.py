@@ -23,6 +23,7 @@ class Protocol:
         samples: `S`, futures of each window.
         metrics: Fields of the config of each metric that differ from the defaults, by the metric's name.
         baselines: Likewise for baselines.
+        may_differ: Fields of `options` in which the training of a checkpoint may differ without having seen what is scored.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Protocol:
     samples: int
     metrics: Mapping[str, Mapping[str, Any]]
     baselines: Mapping[str, Mapping[str, Any]]
+    may_differ: frozenset[str] = frozenset()
 
     @property
     def hash(self) -> str:
@@ -51,4 +53,5 @@ def build(config: ProtocolConfig, given: str) -> Protocol:
         samples=config.futures(),
         metrics={k: dict(v) for k, v in config.metrics().items()},
         baselines={k: dict(v) for k, v in config.baselines().items()},
+        may_differ=frozenset(config.may_differ),
     )

@@ -11,7 +11,6 @@ from baseline_scenes import FEATURES, forecast, forecaster, installed, scene, sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twm_core import baselines as today
 from twm_core.data.schema import MOTION
 from twm_core.errors import Mismatch
 from twm_core.testing.batches import observation_specs
@@ -73,17 +72,6 @@ def test_constant_turn_rate_equals_numerical_integration(angle: float, speed: fl
 def test_a_yaw_rate_of_zero_is_exactly_constant_velocity() -> None:
     batch = scene(SEEN, last(vx=3, vy=4, x=0.1))
     assert torch.equal(forecast("constant-turn-rate", SEEN, batch).states, forecast("constant-velocity", SEEN, batch).states)
-
-
-@given(ANGLE, SPEED, TURN)
-def test_positions_are_those_that_evaluation_prints_today(angle: float, speed: float, turn: float) -> None:
-    batch = scene(SEEN, last(x=2, y=-3, vx=speed * math.cos(angle), vy=speed * math.sin(angle), yaw_rate=turn))
-    for name, function in (
-        ("zero-velocity", today.zero_velocity),
-        ("constant-velocity", today.constant_velocity),
-        ("constant-turn-rate", today.constant_turn_rate),
-    ):
-        assert torch.equal(forecast(name, SEEN, batch).states[..., :2], function(batch, SEEN, 2, 4))
 
 
 def test_the_line_of_least_squares_is_that_of_numpy_over_the_steps_that_are_there() -> None:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-from baseline_scenes import forecaster
+from baseline_scenes import forecaster, installed
 
-from twm_core.metrics import Displacements
-from twm_core.nn.batches import slice_time
+from twm_core.scoring import engine
+from twm_core.scoring.field import choose_metrics, entrant
 from twm_core.specs import DatasetGiven
 from twm_datasets.config import EthUcyConfig
 from twm_datasets.ethucy import build
@@ -40,20 +39,12 @@ def errors(recordings):
         seen, action = config.observations()
         dataset = build(config, DatasetGiven(seen=seen, action=action))
         windows = dataset.windows("test")
-        xy = [seen.get("agents.state").index(name) for name in ("x", "y")]
-        made = {name: forecaster(name, seen) for name in found}
-        measured = {name: Displacements() for name in found}
-        generator = torch.Generator().manual_seed(0)
-        for begin in range(0, len(windows), 128):
-            batch = windows.batch(range(begin, min(len(windows), begin + 128)))
-            observed = slice_time(batch, seen, 0, seen.context)
-            truth, here = batch["agents.state"][:, seen.context :, :, xy], batch["agents.exists"][:, seen.context :]
-            for name, who in made.items():
-                guess = who.forecast(observed, steps=seen.horizon, samples=SAMPLES, generator=generator)
-                measured[name].add(guess.states[..., :2], truth, here, batch["agents.scored"], expected=guess.mean()[:, None])
-        for name, sums in measured.items():
-            summary = sums.summary(seen.dt)
-            found[name].append([summary[n] for n in ("ade", "fde", "minade", "minfde")])
+        metrics = choose_metrics(installed(), ["displacement"], {})
+        entrants = [entrant(name, name, forecaster(name, seen), metrics, seen, SAMPLES) for name in found]
+        scored = engine.run(entrants, windows, range(len(windows)), seen=seen, samples=SAMPLES, seed=0, batch=128, together=True)
+        for each in entrants:
+            scores = each.metrics["displacement"].finish(scored.sums[each.name]["displacement"].sum(axis=0))
+            found[each.name].append([float(scores[n]) for n in ("ade", "fde", "minade", "minfde")])
     return {name: np.asarray([*rows, np.mean(rows, axis=0)]) for name, rows in found.items()}
 
 

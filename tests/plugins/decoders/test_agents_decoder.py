@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from twm_core import DecoderGiven, LatentSpec, Mismatch, PluginError
-from twm_core.baselines import constant_velocity
 from twm_core.data.schema import traffic_observations
 from twm_core.nn.interfaces import Anchor, Features
 from twm_decoders.agents import AgentsDecoder, build
@@ -94,8 +93,9 @@ def moved(states: Tensor, angle: float, dx: float, dy: float) -> Tensor:
 def test_a_head_that_says_nothing_predicts_constant_velocity(layout: str) -> None:
     decoder, start = make(layout, zero_head=True, prior="constant-velocity"), anchor()
     states = decoder.rollout(features(layout, B, S, H), start)["agents.state"].mean
-    batch = {"agents.state": start.state[:, None], "dt": start.dt}
-    expected = constant_velocity(batch, SEEN, 0, H).expand(B, S, H, A, 2)
+    t = (start.dt[:, None] * torch.arange(1, H + 1))[:, None, :, None]
+    x, y, vx, vy = (start.state[:, None, None, :, AT[name]] for name in ("x", "y", "vx", "vy"))
+    expected = torch.stack([x + vx * t, y + vy * t], dim=-1).expand(B, S, H, A, 2)
     torch.testing.assert_close(states[..., :2], expected)
     for i, name in ((3, "vx"), (4, "vy")):
         torch.testing.assert_close(states[..., i], start.state[:, None, None, :, AT[name]].expand(B, S, H, A))

@@ -1,0 +1,84 @@
+"""Configs of the metrics. Imports neither torch nor numpy."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from twm_core.errors import Mismatch
+from twm_core.kinds.metric import MetricConfig
+from twm_core.specs import ForecastSpec, ObservationSpec, Score
+
+
+def lacking(seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
+    """What is missing for a metric of positions."""
+    if not seen.has("agents.state"):
+        return Mismatch(needs="agents (key 'agents.state')", got=seen.describe())
+    if tuple(forecast.states[:2]) != ("x", "y"):
+        return Mismatch(needs="forecasts that begin with x and y", got=forecast.states)
+    return None
+
+
+def shown_steps(seen: ObservationSpec) -> tuple[tuple[int, float], ...]:
+    """Steps at whole seconds, and the last one, each with its seconds."""
+    every = ((h, round((h + 1) * seen.dt, 6)) for h in range(seen.horizon))
+    return tuple((h, s) for h, s in every if abs(s - round(s)) < 1e-6 or h == seen.horizon - 1)
+
+
+class DisplacementConfig(MetricConfig):
+    """ADE and FDE of the mean, minADE and minFDE of the best future, and the error at each whole second."""
+
+    def accepts(self, seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
+        """Needs positions of agents."""
+        return lacking(seen, forecast)
+
+    def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
+        """Metres."""
+        times = [s for _, s in shown_steps(seen)]
+        return (
+            *(Score(name=n, unit="m") for n in ("ade", "fde", "minade", "minfde")),
+            *(Score(name=f"{n}@{s:g}s", unit="m", at=s) for n in ("error", "ade") for s in times),
+        )
+
+
+class JointDisplacementConfig(MetricConfig):
+    """The best future of a window for all its scored agents together."""
+
+    over: ClassVar[Literal["agents", "windows"]] = "windows"
+
+    radius: float = Field(2.0, gt=0, description="Metres at the last step within which a joint future hits all agents.")
+
+    def accepts(self, seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
+        """Needs positions of agents."""
+        return lacking(seen, forecast)
+
+    def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
+        """Metres, and a share."""
+        return (Score(name="minjointade", unit="m"), Score(name="minjointfde", unit="m"), Score(name="joint_miss_rate"))
+
+
+class ExistenceConfig(MetricConfig):
+    """F1 of "this agent is there"; forecasters that do not say claim that whoever is there stays."""
+
+    def accepts(self, seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
+        """Needs agents."""
+        return lacking(seen, forecast)
+
+    def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
+        """A share."""
+        return (Score(name="f1", better="higher"),)
+
+
+class PresenceConfig(MetricConfig):
+    """How many agents are said to be there, and when they are said to leave."""
+
+    over: ClassVar[Literal["agents", "windows"]] = "windows"
+
+    def accepts(self, seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
+        """Needs agents."""
+        return lacking(seen, forecast)
+
+    def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
+        """Agents, and seconds."""
+        return (Score(name="count_error", unit="agents"), Score(name="exit_error", unit="s"))

@@ -1,0 +1,1 @@
+"""Protocols: dataset, windows, futures and metrics under which numbers are comparable."""
