@@ -19,6 +19,10 @@ MOTION = ("x", "y", "heading", "vx", "vy")
 """Features of a decoded state, in order."""
 
 
+SIZE = ("length", "width")
+"""Features that say how large an agent is."""
+
+
 class ModesDecoderConfig(DecoderConfig):
     """Sizes and options of the forecasting head."""
 
@@ -35,6 +39,12 @@ class ModesDecoderConfig(DecoderConfig):
         description="Metres per second below which a decoded state keeps the last known heading instead of its direction of motion.",
     )
 
+    joint: bool = Field(
+        False,
+        description="Put futures of agents together outside training: slow with slow and fast with fast, and who would run into another"
+        " one slows down on its path; needs lengths and widths.",
+    )
+
     def output(self, latent: LatentSpec, seen: ObservationSpec) -> OutputSpec:
         """The key `agents.futures`, ahead.
 
@@ -47,6 +57,9 @@ class ModesDecoderConfig(DecoderConfig):
             seen.get("agents.state").index(name)
         if not seen.horizon:
             raise Mismatch(needs="windows with predicted steps", got=seen.describe(), remedy="set dataset.predicted_seconds above 0")
+        if self.joint:
+            for name in SIZE:
+                seen.get("agents.state").index(name)
         if self.reads == "both" and latent.agents is None:
             remedy = "set decoder.modes.reads to 'tokens', or the dynamics' layout to 'agents'"
             raise Mismatch(needs="features of each agent", got=latent, remedy=remedy)

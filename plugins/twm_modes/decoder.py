@@ -26,8 +26,9 @@ from twm_core.nn.interfaces import Anchor, Decoder, Embedding, Features
 from twm_core.nn.masking import packs_rows, unpack_rows
 from twm_core.nn.normaliser import Normaliser
 from twm_core.specs import DecoderGiven, KeySpec
-from twm_modes.config import KEY, MOTION, ModesDecoderConfig
+from twm_modes.config import KEY, MOTION, SIZE, ModesDecoderConfig
 from twm_modes.futures import FutureModes
+from twm_modes.joint import by_progress, give_way
 
 STATE, EXISTS = "agents.state", "agents.exists"
 _NARROWEST, _WIDEST = 0.02, 50.0  # metres: what a decoded deviation may be
@@ -49,6 +50,7 @@ class ModesDecoder(Decoder):
         self.motion = [state.index(n) for n in MOTION]
         self.context, self.horizon = context, horizon
         self.both, self.still_speed = config.reads == "both", config.still_speed
+        self.size = [state.index(n) for n in SIZE] if config.joint else []
         self.unit = Normaliser(2)
         width = config.width
         self.read = nn.Sequential(nn.Linear(inputs, width), nn.LayerNorm(width), nn.GELU())
@@ -80,7 +82,27 @@ class ModesDecoder(Decoder):
         weight = unpack_rows(self.weight(hidden[:, :-1]).float().squeeze(-1), exists)
         states = self._integrate(moved, anchor)[..., :steps, :].permute(0, 3, 1, 2, 4)[:, None]  # B 1 H A K+1 5
         spread = spread[..., :steps].permute(0, 3, 1, 2)[:, None]
-        return {KEY: FutureModes(states[..., :-1, :], spread, weight[:, None, None].expand(spread.shape), states[..., -1, :])}
+        modes, logits, centre = states[..., :-1, :], weight[:, None, None].expand(spread.shape), states[..., -1, :]
+        if self.size and not self.training:
+            order = by_progress(modes[:, 0].movedim(-2, 1)).movedim(1, -1)[:, None, None].expand(spread.shape)  # B 1 H A K
+            spread, logits = spread.gather(-1, order), logits.gather(-1, order)
+            modes = modes.gather(-2, order[..., None].expand(modes.shape))
+            together = self._joint(torch.cat([modes, centre[..., None, :]], dim=-2), anchor)
+            modes, centre = together[..., :-1, :], together[..., -1, :]
+        return {KEY: FutureModes(modes, spread, logits, centre)}
+
+    def _joint(self, states: Tensor, anchor: Anchor) -> Tensor:
+        """Futures `[B,1,H,A,K,5]` in which agents give way to one another; the centre is one of them."""
+        size, futures = len(states), states.shape[-2]
+        scenes = states[:, 0].movedim(-2, 1).flatten(0, 1)  # B*K H A 5
+
+        def each(x: Tensor) -> Tensor:
+            return x[:, None].expand(-1, futures, *x.shape[1:]).flatten(0, 1)
+
+        known = torch.where(anchor.exists[..., None], anchor.state, 0)
+        now, extent = known[..., self.motion[:3]], known[..., self.size]
+        done = give_way(scenes, each(now), each(extent), each(anchor.exists), each(anchor.dt))
+        return done.unflatten(0, (size, futures)).movedim(1, -2)[:, None]
 
     def _integrate(self, moved: Tensor, anchor: Anchor) -> Tensor:
         """Increments in the agents' frames `[B,A,K,H,2]` to states in the world, `[B,A,K,H,5]`."""

@@ -45,7 +45,11 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"width": 16, "hidden": 8, "heads": 2, "frame": "scene", "pooled": "hidden", "dropout": 0.1},
         {"width": 16, "heads": 2, "frame": "world", "neighbours": 0, "pooling": "mean", "embeddings": "sum", "agent_tokens": False},
     ],
-    "decoder/modes": [{"width": 16, "modes": 3}, {"width": 16, "modes": 3, "layers": 1, "reads": "both"}],
+    "decoder/modes": [
+        {"width": 16, "modes": 3},
+        {"width": 16, "modes": 3, "joint": True},
+        {"width": 16, "modes": 3, "layers": 1, "reads": "both"},
+    ],
     "loss/modes": [{}, {"anneal": 4, "observed": 1, "final": 0.0}],
     "encoder/multimodal": [
         {"depth": 2, "units": 8, "layers": 2},

@@ -54,7 +54,8 @@ def jobs_of(
 ) -> list[Job]:
     """All pieces of work, models first, because they take longest."""
     made: list[Job] = []
-    common = {"protocol": table.protocol, "data": {table.data: str(data.resolve())}, "split": split, "part_field": table.parts.field}
+    field = None if table.parts is None else table.parts.field
+    common = {"protocol": table.protocol, "data": {table.data: str(data.resolve())}, "split": split, "part_field": field}
     common |= {"fields": dict(table.fields), "plugins": list(plugins)}
     for name, model in table.models.items():
         rows = tuple(r for r in table.rows if r.model == name)
@@ -65,7 +66,12 @@ def jobs_of(
                     **common,
                     "part": part,
                     "preset": model.preset,
-                    "options": {**model.options, f"dataset.{table.parts.field}": part, "training.seed": seed, "training.threads": 1},
+                    "options": {
+                        **model.options,
+                        **({f"dataset.{field}": part} if field else {}),
+                        "training.seed": seed,
+                        "training.threads": 1,
+                    },
                     "run": str((out / "runs" / title).resolve()),
                     "rows": [[r.name, r.futures] for r in rows],
                 }

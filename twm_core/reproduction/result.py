@@ -119,6 +119,8 @@ def to_text(result: Mapping[str, Any], shown: Sequence[str]) -> str:
     """The rows for people: each score as parts and mean, the costs, and the bars; in Markdown."""
     rows: Mapping[str, Mapping[str, Scores]] = result["rows"]
     columns = list(dict.fromkeys(c for by_part in rows.values() for c in by_part))
+    if len(columns) == 2:  # a mean over one part says nothing more
+        columns = columns[:1]
     lines = [result["summary"]]
     for score in shown:
         if not any(score in s for by_part in rows.values() for s in by_part.values()):

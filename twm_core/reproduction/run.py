@@ -52,7 +52,7 @@ def reproduce(
         UsageError: A part or row does not exist, or `out` holds results of something else.
         TwmError: A piece of work failed.
     """
-    chosen = _chosen("part", parts, table.parts.values)
+    chosen = _chosen("part", parts, table.names)
     kept = _chosen("row", rows, [r.name for r in table.rows])
     if seeds is not None and seeds > len(table.seeds):
         raise UsageError(f"the table has {len(table.seeds)} seeds, {seeds} were asked for", f"give --seeds 1 to {len(table.seeds)}")

@@ -4,7 +4,8 @@
 protocol                 name of a protocol component
 fields                   fields of the protocol other than that of the parts
 data                     option that the folder goes to, such as "dataset.path"
-[parts]                  field of the protocol and of the dataset, and its values: the folds; the mean over them is unweighted
+[parts]                  field of the protocol and of the dataset, and its values: the folds; the mean over them is unweighted. A table
+                         without parts has one, called "all"
 seeds                    of the models; a row of a model is the mean over them
 [models.NAME]            preset, options by dotted path; seeds, if fewer than all
 [[rows]]                 name; a baseline, or a model and where its futures come from
@@ -22,6 +23,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from twm_core.errors import UsageError
 from twm_core.suggest import did_you_mean
+
+WHOLE = "all"
+"""The only part of a table without parts."""
 
 _PLACE = "twm_core.reproduction"
 
@@ -81,12 +85,17 @@ class Table(_Closed):
     protocol: str
     fields: dict[str, Any] = {}
     data: str = "dataset.path"
-    parts: Parts
+    parts: Parts | None = None
     seeds: tuple[int, ...] = (0,)
     shown: tuple[str, ...] = Field(min_length=1, description="Scores that are printed, in order; the file holds all.")
     models: dict[str, Model] = {}
     rows: tuple[Row, ...] = Field(min_length=1)
     bars: tuple[Bar, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parts."""
+        return (WHOLE,) if self.parts is None else self.parts.values
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Table:

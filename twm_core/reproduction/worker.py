@@ -79,7 +79,7 @@ def _baseline_rows(job: Mapping[str, Any], registry: Registry) -> dict[str, Any]
 
 
 def _request(job: Mapping[str, Any], **more: Any) -> Request:
-    fields = {**job["fields"], job["part_field"]: job["part"]}
+    fields = {**job["fields"], **({job["part_field"]: job["part"]} if job["part_field"] else {})}
     overrides = {**job["data"], **{f"protocol.{job['protocol']}.{k}": v for k, v in fields.items()}}
     return Request(protocol=job["protocol"], split=job["split"], overrides=overrides, **more)
 

@@ -96,7 +96,9 @@ class WorldModelForecaster(Forecaster):
         states, weights = modes.states[..., self._columns], modes.logits.softmax(dim=1)  # [B,K,H,A,F], [B,K,A]
         expected = modes.mean[:, 0, ..., :2]  # the trajectory that is trained to be the one forecast
         if samples < states.shape[1]:
-            weights, best = weights.topk(samples, dim=1)
+            # The most probable ones, in the decoder's order: it may say which futures of agents go together.
+            best = weights.topk(samples, dim=1).indices.sort(dim=1).values
+            weights = weights.gather(1, best)
             weights = weights / weights.sum(dim=1, keepdim=True)
             states = states.gather(1, best[:, :, None, :, None].expand(-1, -1, states.shape[2], -1, states.shape[4]))
         if exists is not None:
