@@ -61,7 +61,8 @@ def give_way(
     row, one, two = _pairs(plan, half, here)
     shares, last = states.new_tensor(ADVANCES), len(ADVANCES) - 1
     done = states.new_zeros(futures, agents)  # how far along its plan everybody is, in steps
-    pose, found = now, []
+    pose = now
+    found: list[Tensor] = []
     for step in range(steps):
         choice = torch.zeros(futures, agents, dtype=torch.long, device=states.device)
         for _ in range(_ROUNDS):
