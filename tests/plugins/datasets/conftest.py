@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
+from twm_core.data.recording import Recording
+
 State = tuple[int, float, float, float, float]
 """Time step, x, y, orientation, velocity."""
 
@@ -85,3 +87,11 @@ def commonroad() -> Callable[..., str]:
 def drive() -> Callable[..., list[State]]:
     """`driving`."""
     return driving
+
+
+@pytest.fixture(scope="session")
+def recorded() -> Callable[..., Recording]:
+    """`stored_traffic.recording`."""
+    from stored_traffic import recording
+
+    return recording

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -22,9 +21,15 @@ from twm_core.errors import DataError
 from twm_core.specs import KeySpec
 from twm_core.testing.checks.check import Check
 from twm_core.testing.failure import NotApplicable, broken
+from twm_core.testing.leaks import steps_of, with_noise
 from twm_core.testing.subjects import DatasetSubject
 
 _SEEN = [EXISTENCE_CODES.index("observed"), EXISTENCE_CODES.index("interpolated")]
+_MOVING = 0.5
+"""m/s from which on an agent moves."""
+
+_ENOUGH = 20
+"""Pairs of steps from which on a median of them says something."""
 
 
 def batches_match_the_spec(subject: DatasetSubject) -> None:
@@ -171,14 +176,51 @@ def _rows(scenario: Scenario, part: Part | None) -> set[bytes]:
     """The moving rows of a part of a scenario (those that stand still may repeat by chance), with their place in the world."""
     origin = np.asarray(scenario.origin, dtype=np.float64)
     speed = np.hypot(scenario.state[:, scenario.features.index("vx")], scenario.state[:, scenario.features.index("vy")])
-    moving = np.isin(scenario.code, _SEEN) & (speed > 0.5)
+    moving = np.isin(scenario.code, _SEEN) & (speed > _MOVING)
     if part is not None:
-        step = _steps(scenario)
+        step = steps_of(scenario)
         moving &= (step >= part.begin) & (step < part.end)
         if part.own is not None:
             moving &= np.repeat(part.own, scenario.length)
     place = origin.tobytes() + scenario.site.encode()
     return {place + row.tobytes() for row in scenario.state[moving]}
+
+
+def speeds_fit_the_clock(subject: DatasetSubject) -> None:
+    """Where agents move, displacement over `dt` is about the speed: the median of their ratio lies between 0.8 and 1.25.
+
+    Another clock than the recording's (ETH's 0.667 s called 0.4 s) or another unit (km/h, feet) moves it far out.
+    """
+    dataset = subject.instance
+    if not isinstance(dataset, ScenarioDataset):
+        raise NotApplicable("it is not made of scenarios")
+    looked_at = 0
+    for split, scenarios in dataset.splits.items():
+        for scenario in scenarios:
+            ratio = _displacement_over_speed(scenario)
+            if len(ratio) < _ENOUGH:
+                continue
+            looked_at += 1
+            median = float(np.median(ratio))
+            if not 0.8 <= median <= 1.25:
+                broken(
+                    f"{split}: in {scenario.id} agents go {median:.3g} times as far in {scenario.dt:g} s as their velocities say",
+                    "give positions in metres, velocities in m/s, and the recording's own time between two steps",
+                )
+    if not looked_at:
+        raise NotApplicable("nobody moves in it")
+
+
+def _displacement_over_speed(scenario: Scenario) -> NDArray[np.float64]:
+    """Of every two steps of an agent that moves and was seen at both: the distance between them over speed times `dt`."""
+    x, y, vx, vy = (scenario.state[:, scenario.features.index(n)].astype(np.float64) for n in ("x", "y", "vx", "vy"))
+    went, speed = np.hypot(np.diff(x), np.diff(y)), np.hypot(vx, vy)[1:]
+    seen = np.isin(scenario.code, _SEEN)
+    together = np.ones(len(x), dtype=bool)
+    together[scenario.offset] = False
+    told = together[1:] & seen[1:] & seen[:-1] & (speed > _MOVING)
+    distances: NDArray[np.float64] = went[told] / (speed[told] * scenario.dt)
+    return distances
 
 
 def future_leaves_inputs_alone(subject: DatasetSubject) -> None:
@@ -209,7 +251,7 @@ def future_leaves_inputs_alone(subject: DatasetSubject) -> None:
                     "end contexts at anchors of the scenario only",
                 )
             # Only the first window is looked at, so that the noise may begin right after its context.
-            again = _first(dataset, split, number, _with_noise(scenario, start + context))
+            again = _first(dataset, split, number, with_noise(scenario, start + context))
             if again is None or again[0] != start:
                 broken(f"{split}: which windows there are changes with states after the context", "count by what is observed")
             for key in inputs:
@@ -239,28 +281,6 @@ def _first(dataset: ScenarioDataset, split: str, number: int, scenario: Scenario
     return 0 if index is None else int(index[0, 1]), windows.batch([0])
 
 
-def _steps(scenario: Scenario) -> NDArray[np.int64]:
-    """The step of each row."""
-    return np.repeat(scenario.first - scenario.offset, scenario.length) + np.arange(len(scenario.state))
-
-
-def _with_noise(scenario: Scenario, begin: int) -> Scenario:
-    """The scenario with other states, lanes and actions at every step from `begin` on, and with some of its agents hidden there."""
-    random = np.random.default_rng(17)
-    late = _steps(scenario) >= begin
-    state, code = scenario.state.copy(), scenario.code.copy()
-    state[late] = random.normal(size=state[late].shape).astype(np.float32) * 100 * math.pi
-    code[late & (random.random(len(code)) < 0.3)] = EXISTENCE_CODES.index("occluded")
-    changed = replace(scenario, state=state, code=code, check_values=False)
-    if scenario.lane is not None:
-        shuffled = random.permutation(scenario.lane)
-        changed = replace(changed, lane=np.where(late, shuffled, scenario.lane), check_values=False)
-    if scenario.action is not None:
-        other = random.normal(size=scenario.action.shape)
-        changed = replace(changed, action=np.where(late[:, None], other, scenario.action).astype(np.float32), check_values=False)
-    return changed
-
-
 DATASET = (
     Check(batches_match_the_spec, needs=("builds_its_kind",)),
     Check(values_are_finite, needs=("batches_match_the_spec",)),
@@ -268,5 +288,6 @@ DATASET = (
     Check(windows_do_not_depend_on_company, needs=("reads_repeat", "values_are_finite")),
     Check(counts_are_reported, needs=("builds_its_kind",)),
     Check(splits_share_nothing, needs=("builds_its_kind",)),
+    Check(speeds_fit_the_clock, needs=("values_are_finite",)),
     Check(future_leaves_inputs_alone, needs=("batches_match_the_spec", "reads_repeat", "values_are_finite")),
 )
