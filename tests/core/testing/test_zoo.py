@@ -120,6 +120,7 @@ FAULTS: dict[str, dict[str, str]] = {
         "normalises over the batch": "windows_do_not_depend_on_company",
         "counts wrongly": "counts_are_reported",
         "tests on what it trains on": "splits_share_nothing",
+        "goes by another clock": "speeds_fit_the_clock",
         "centres on the whole window": "future_leaves_inputs_alone",
         "begins without saying so": "episodes_are_marked",
         "gives the number of a category": "categorical_actions_are_one_hot",

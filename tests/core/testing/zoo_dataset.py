@@ -20,18 +20,25 @@ from twm_core.specs import DatasetGiven
 _READS = itertools.count()
 
 
-def scenario(seed: int, tracks: int = 4, steps: int = 16) -> Scenario:
+DT = 0.5
+
+
+def scenario(seed: int, tracks: int = 4, steps: int = 16, clock: float = 1.0) -> Scenario:
     random = np.random.default_rng(seed)
     first = random.integers(0, 4, size=tracks)
     length = np.minimum(random.integers(10, 16, size=tracks), steps - first)
     rows = int(length.sum())
+    state = random.normal(size=(rows, len(MOTION))) * 3
+    # Agents go where their velocities say, as if a step took `clock` times as long.
+    x, vx = MOTION.index("x"), MOTION.index("vx")
+    state[:, x : x + 2] = np.cumsum(state[:, vx : vx + 2] * DT * clock, axis=0)
     return Scenario(
         id=f"made-up-{seed}",
         site="nowhere",
-        dt=0.5,
+        dt=DT,
         steps=steps,
         features=MOTION,
-        state=random.normal(size=(rows, len(MOTION))).astype(np.float32) * 3,
+        state=state.astype(np.float32),
         code=np.full(rows, OBSERVED, dtype=np.uint8),
         first=first.astype(np.int64),
         length=length.astype(np.int64),
@@ -91,7 +98,7 @@ class ZooDatasetModel(ScenarioDataset):
 
 def build(config: ZooDataset, given: DatasetGiven) -> ZooDatasetModel:
     test = 0 if config.fault == "tests on what it trains on" else 3
-    splits = {"train": [scenario(0, tracks=6), scenario(1)], "val": [scenario(2)], "test": [scenario(test, tracks=6)]}
+    splits = {"train": [scenario(0, tracks=6), scenario(1)], "val": [scenario(2, clock=1.6667 if config.fault == "goes by another clock" else 1.0)], "test": [scenario(test, tracks=6)]}
     protocol = WindowProtocol(context=3, horizon=4, stride=2)
     dataset = ZooDatasetModel(seen=given.seen, action=given.action, splits=splits, protocol=protocol)
     dataset.fault = config.fault

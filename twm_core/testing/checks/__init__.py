@@ -41,7 +41,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
 """The battery of each kind."""
 
 COUNTS = {
-    "dataset": 15,
+    "dataset": 16,
     "encoder": 21,
     "dynamics": 37,
     "decoder": 27,
