@@ -9,7 +9,9 @@ default). Then the windows of `--split` are cut for `--seconds` predicted second
     log                  what really happened, as if it were the forecast: the ceiling. No forecaster: it is computed from the truth here
     model                futures of the model: each sampled latent future decoded to its mean
     model-closed-loop    the same model, which observes its own predictions on the map every --every seconds (`twm_realism.closed_loop`)
+    model-on-lanes       the same closed loop, in which predicted motion is led along lanes and agents give way to one another
     idm, ...             the baselines that are installed, those that learn fitted on the training windows
+    idm-on-lanes         their speeds, led along lanes and giving way in the same way
 
 Columns are scores of the metric `realism` (see its README), then seconds for forecasts and for the metric. The last lines tell how far from
 the log each row's realism is, which is the bar: the model nearer than `idm`. In brackets stands the 95 % interval of the bootstrap over
@@ -34,6 +36,7 @@ from twm_core.assembly import assemble
 from twm_core.data.dataset import Batch, Dataset, Windows
 from twm_core.data.loader import evenly_spaced
 from twm_core.data.scenario import RoadMap
+from twm_core.data.schema import MOTION
 from twm_core.errors import TwmError, UsageError
 from twm_core.evaluation import load_run
 from twm_core.nn.batches import slice_time
@@ -48,6 +51,7 @@ from twm_core.scoring.truth import Roads, truth_of
 from twm_core.specs import BaselineGiven, ForecastSpec, MetricGiven
 from twm_core.training import train
 from twm_realism.closed_loop import ClosedLoop
+from twm_realism.lane_keeping import OnLanes
 
 BASELINES = ("idm", "constant-velocity", "zero-velocity")
 COLUMNS = (
@@ -122,7 +126,8 @@ def forecasters(
 ) -> dict[str, Forecaster | None]:
     """The rows in order; None stands for the log. A baseline that is not installed or does not fit is told and left out."""
     closed = ClosedLoop(model, every=every, road=roads.of_window)
-    found: dict[str, Forecaster | None] = {"log": None, "model": ByModel(model), "model-closed-loop": closed}
+    led = ClosedLoop(model, every=every, road=roads.of_window, on_lanes=True)
+    found: dict[str, Forecaster | None] = {"log": None, "model": ByModel(model), "model-closed-loop": closed, "model-on-lanes": led}
     installed = {r.component.name: r for r in registry.components("baseline")}
     for name in names:
         if name in installed:
@@ -134,6 +139,8 @@ def forecasters(
             built: Forecaster = installed[name].load_build()(config, BaselineGiven(seen=dataset.seen))
             built.fit(dataset.windows("train"))
             found[name] = built
+            if set(MOTION) <= set(built.gives.states) and name == "idm":
+                found[f"{name}-on-lanes"] = OnLanes(built, dataset.seen, every=every, road=roads.of_window)
         else:
             print(f"{name} is left out: no installed plugin has a baseline of this name")
     return found

@@ -33,6 +33,7 @@ def command(session: Session) -> Callable[..., None]:
     ) -> None:
         """Train and evaluate everything that a table needs. What has been done is not done again."""
         session.warn(*session.warnings)
+        from twm_core.reproduction.published import differences, published
         from twm_core.reproduction.run import reproduce as run_table
         from twm_core.reproduction.table import load_table
 
@@ -52,13 +53,19 @@ def command(session: Session) -> Callable[..., None]:
             plugins=[str(Path(f).resolve()) for f in session.files],
             say=lambda line: typer.echo(line, err=True),
         )
-        _show(result, text, as_json=as_json)
+        known = published(name) if split is None and not table.endswith(".toml") else None
+        said = None if known is None else differences(result, known)
+        _show(result, text, said, as_json=as_json)
 
     return reproduce
 
 
-def _show(result: dict[str, Any], text: str, *, as_json: bool) -> None:
+def _show(result: dict[str, Any], text: str, said: list[str] | None, *, as_json: bool) -> None:
     if as_json:
-        show_json(result)
-    else:
-        typer.echo(text)
+        show_json(result if said is None else {**result, "differences": said})
+        return
+    typer.echo(text)
+    if said is not None:
+        typer.echo("published table: it agrees" if not said else "published table: it differs")
+        for line in said:
+            typer.echo(f"  {line}")

@@ -22,13 +22,14 @@ from twm_core.data.dataset import Batch
 from twm_core.errors import PluginError
 from twm_core.nn.batches import same_episode
 from twm_core.nn.distributions import Distribution
+from twm_core.nn.giving_way import give_way
 from twm_core.nn.interfaces import Anchor, Decoder, Embedding, Features
 from twm_core.nn.masking import packs_rows, unpack_rows
 from twm_core.nn.normaliser import Normaliser
 from twm_core.specs import DecoderGiven, KeySpec
 from twm_modes.config import KEY, MOTION, SIZE, ModesDecoderConfig
 from twm_modes.futures import FutureModes
-from twm_modes.joint import by_progress, give_way
+from twm_modes.joint import by_progress
 
 STATE, EXISTS = "agents.state", "agents.exists"
 _NARROWEST, _WIDEST = 0.02, 50.0  # metres: what a decoded deviation may be

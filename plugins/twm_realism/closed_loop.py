@@ -5,6 +5,9 @@ nobody saw. Here the model predicts `every` seconds, the decoded motion becomes 
 derives from motion and map (accelerations, yaw rate, lane features, leaders) is derived from it by the very function that makes scenarios
 of recordings (`twm_core.data.derive`); then the model observes the last steps and predicts on. Futures are independent of one another.
 
+With `on_lanes` the decoded motion is led along lanes before it is observed (`twm_realism.lane_keeping`), and whoever would run into another
+one gives way (`twm_core.nn.giving_way`). Speeds and distances are the model's, the road is the map's.
+
 Only the past is used: the observed steps, the map, and predictions. Who is there at the last observed step stays until the end. Lane tokens
 of predicted places are those that the same lanes have in the observed steps; lanes on which nobody was seen have the token 0 (unknown).
 """
@@ -22,17 +25,19 @@ from twm_core.data.dataset import Batch
 from twm_core.data.derive import derive
 from twm_core.data.recording import Recording
 from twm_core.data.scenario import OBSERVED, RoadMap, Scenario
+from twm_core.data.schema import MOTION
 from twm_core.errors import UsageError
 from twm_core.nn.world_model import WorldModel
 from twm_core.scoring.forecast import Forecast
 from twm_core.scoring.interfaces import Forecaster
 from twm_core.specs import ForecastSpec
+from twm_realism.lane_keeping import lead
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_MOTION = ("x", "y", "heading", "vx", "vy")
-_RECORDED = (*_MOTION, "length", "width")
+_SIZE = ("length", "width")
+_RECORDED = (*MOTION, *_SIZE)
 
 
 class ClosedLoop(Forecaster):
@@ -43,25 +48,26 @@ class ClosedLoop(Forecaster):
         every: Seconds from one observation to the next.
         road: The map of the window that is forecast next, None where it has none. A batch holds no polylines, so whoever owns the data
             set tells; the map is known when the forecast is made.
+        on_lanes: Lead predicted motion along lanes, and let agents give way to one another.
 
     Raises:
         UsageError: The model decodes less, needs actions or a raster, or `every` is no whole number of steps.
     """
 
-    def __init__(self, model: WorldModel, *, every: float, road: Callable[[], RoadMap | None]) -> None:
+    def __init__(self, model: WorldModel, *, every: float, road: Callable[[], RoadMap | None], on_lanes: bool = False) -> None:
         seen = model.seen
         decoded = model.output.get("agents.state").features
-        self.model, self.road = model, road
+        self.model, self.road, self.on_lanes = model, road, on_lanes
         self.features = tuple(f.name for f in seen.get("agents.state").features)
         self.steps = round(every / seen.dt)
         if self.steps < 1 or abs(self.steps * seen.dt - every) > 1e-6:
             raise UsageError(f"closed loop: {every:g} s is not a whole number of steps of {seen.dt:g} s", f"use a multiple of {seen.dt:g}")
-        if missing := [n for n in _MOTION if n not in decoded]:
+        if missing := [n for n in MOTION if n not in decoded]:
             raise UsageError(f"closed loop: the model does not decode {', '.join(missing)}", "use the decoder agents")
         if model.action is not None or seen.has("map.raster"):
             raise UsageError("closed loop: actions and map rasters of predicted steps are not known", "train without them")
-        self.decoded = [decoded.index(n) for n in _MOTION]
-        self.gives = ForecastSpec(states=_MOTION, several=True)
+        self.decoded = [decoded.index(n) for n in MOTION]
+        self.gives = ForecastSpec(states=MOTION, several=True)
 
     def forecast(self, observed: Batch, *, steps: int, samples: int, generator: torch.Generator) -> Forecast:
         futures = [
@@ -82,6 +88,8 @@ class ClosedLoop(Forecaster):
         while sum(m.shape[1] for m in made) < steps:
             decoded = self.model.forecast(batch, context=context, steps=self.steps, samples=1, generator=generator)
             motion = decoded["agents.state"].mean[:, 0][..., self.decoded]  # [S, k, A, 5]
+            if self.on_lanes:
+                motion = self._led(motion, batch["agents.state"][:, -1], present[:, 0], road)
             made.append(motion)
             state, lane = self._observe(batch, motion, present[0, 0], road, tokens)
             batch["agents.state"] = torch.cat([batch["agents.state"], state], dim=1)[:, -context:]
@@ -89,6 +97,11 @@ class ClosedLoop(Forecaster):
             if lane is not None:
                 batch["agents.lane"] = torch.cat([batch["agents.lane"], lane], dim=1)[:, -context:]
         return torch.cat(made, dim=1)[:, :steps]
+
+    def _led(self, motion: Tensor, last: Tensor, present: Tensor, road: RoadMap | None) -> Tensor:
+        """Motion `[S,k,A,5]` led along lanes, in which agents give way."""
+        known = {n: last[..., self.features.index(n)] for n in (*MOTION[:3], *_SIZE) if n in self.features}
+        return lead(motion, known, present, road, self.model.seen.dt)
 
     def _observe(
         self, batch: Batch, motion: Tensor, present: Tensor, road: RoadMap | None, tokens: dict[str, int] | None
@@ -98,7 +111,7 @@ class ClosedLoop(Forecaster):
         who = present.nonzero()[:, 0]
         last = batch["agents.state"][:, -1:]
         rows = last.repeat(1, steps + 1, 1, 1)
-        for i, name in enumerate(_MOTION):
+        for i, name in enumerate(MOTION):
             rows[:, 1:, :, self.features.index(name)] = motion[..., i]
         scenario = self._derive(rows[:, :, who], batch["agents.type"][0, who], road)
         derived = torch.from_numpy(scenario.state).reshape(samples, len(who), steps + 1, -1).transpose(1, 2)[:, 1:]

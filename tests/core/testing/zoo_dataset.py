@@ -98,7 +98,11 @@ class ZooDatasetModel(ScenarioDataset):
 
 def build(config: ZooDataset, given: DatasetGiven) -> ZooDatasetModel:
     test = 0 if config.fault == "tests on what it trains on" else 3
-    splits = {"train": [scenario(0, tracks=6), scenario(1)], "val": [scenario(2, clock=1.6667 if config.fault == "goes by another clock" else 1.0)], "test": [scenario(test, tracks=6)]}
+    splits = {
+        "train": [scenario(0, tracks=6), scenario(1)],
+        "val": [scenario(2, clock=1.6667 if config.fault == "goes by another clock" else 1.0)],
+        "test": [scenario(test, tracks=6)],
+    }
     protocol = WindowProtocol(context=3, horizon=4, stride=2)
     dataset = ZooDatasetModel(seen=given.seen, action=given.action, splits=splits, protocol=protocol)
     dataset.fault = config.fault

@@ -10,19 +10,26 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from twm_core.assembly import assemble
 from twm_core.data.dataset import Batch
+from twm_core.data.lanes import locate
 from twm_core.data.scenario_dataset import ScenarioDataset
 from twm_core.errors import UsageError
 from twm_core.nn.batches import slice_time
 from twm_core.nn.build import build_dataset, build_world_model
+from twm_core.nn.giving_way import overlap
 from twm_core.nn.world_model import WorldModel
 from twm_core.recipe import Layer, option_layer, resolve
 from twm_core.registry import discover
+from twm_core.scoring.field import choose_baselines
+from twm_core.scoring.interfaces import Forecaster
+from twm_core.specs import BaselineGiven
 from twm_realism.closed_loop import ClosedLoop
+from twm_realism.lane_keeping import OnLanes
 
 HIGHWAY: dict[str, Any] = {
     "dataset.runs": 1,
@@ -129,6 +136,49 @@ def test_seconds_that_are_no_steps_are_refused(made: Made) -> None:
         ClosedLoop(made[0], every=0.3, road=lambda: None)
 
 
+def test_on_lanes_it_stays_on_the_road_and_nobody_runs_into_anybody(made: Made) -> None:
+    model, dataset, observed = made
+    road = dataset.splits["test"][0].road
+    assert road is not None
+    names = [f.name for f in dataset.seen.get("agents.state").features]
+    here = observed["agents.exists"][0, -1]
+    size = observed["agents.state"][0, -1, here][:, [names.index("length"), names.index("width")]]
+
+    def offset_and_hits(on_lanes: bool) -> tuple[float, float]:
+        closed = ClosedLoop(model, every=1.0, road=lambda: road, on_lanes=on_lanes)
+        future = closed.forecast(observed, steps=STEPS, samples=1, generator=torch.Generator().manual_seed(0)).states[0, 0][:, here]
+        place = locate(future[..., :2].flatten(0, 1).double().numpy(), future[..., 2].flatten().double().numpy(), road.lanes)
+        known = place.lane_known > 0
+        one, other = torch.triu_indices(int(here.sum()), int(here.sum()), offset=1)
+        hits = sum(int(overlap(f[one, :3], size[one] / 2, f[other, :3], size[other] / 2).sum()) for f in future)
+        return float(np.abs(place.lane_offset[known]).mean()), hits
+
+    (led, led_hits), (free, _) = offset_and_hits(True), offset_and_hits(False)
+    assert led < 0.5 * free
+    assert led_hits == 0
+
+
+def test_forecasts_of_others_are_led_too(made: Made) -> None:
+    _, dataset, observed = made
+    road = dataset.splits["test"][0].road
+    assert road is not None
+    chosen = choose_baselines(discover(), dataset.seen, ["constant-velocity"], {})[0]["constant-velocity"]
+    steady = chosen.build(BaselineGiven(seen=dataset.seen))
+    led = OnLanes(steady, dataset.seen, every=1.0, road=lambda: road)
+    here = observed["agents.exists"][0, -1]
+
+    def forecast(who: Forecaster) -> torch.Tensor:
+        return who.forecast(observed, steps=30, samples=1, generator=torch.Generator()).states[0, 0][:, here]
+
+    def beside(states: torch.Tensor) -> np.ndarray:
+        place = locate(states[:, :2].double().numpy(), states[:, 2].double().numpy(), road.lanes)
+        return np.where(place.lane_known > 0, np.abs(place.lane_offset), 10.0)
+
+    straight, along = forecast(steady), forecast(led)
+    assert along.shape == straight.shape
+    assert beside(along[-1]).mean() < 0.5 * beside(straight[-1]).mean()
+
+
 @pytest.fixture
 def benchmark() -> ModuleType:
     path = Path(__file__).parents[3] / "benchmarks" / "realism.py"
@@ -151,7 +201,7 @@ def test_one_command_trains_and_prints_the_table_with_the_log_on_top(
         words += ["--set", f"{key}={text}"]
     found = benchmark.main(words)
     printed = capsys.readouterr().out
-    assert list(found["rows"]) == ["log", "model", "model-closed-loop", "constant-velocity", "zero-velocity"]
+    assert list(found["rows"]) == ["log", "model", "model-closed-loop", "model-on-lanes", "constant-velocity", "zero-velocity"]
     assert "nobody is left out: no installed plugin has a baseline of this name" in printed
     log = found["rows"]["log"]
     assert log["minade"] == 0.0
