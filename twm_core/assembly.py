@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeVar, cast
 from pydantic import ValidationError
 
 from twm_core.config import ComponentConfig
+from twm_core.data.schema import MOTION
 from twm_core.errors import AssemblyError, Mismatch, UsageError
 from twm_core.fusion import PARTS, FusionConfig
 from twm_core.kinds import KINDS
@@ -28,6 +29,8 @@ from twm_core.registry import Registered, Registry
 from twm_core.specs import ActionSpec, EmbeddingSpec, LatentSpec, ObservationSpec, OutputSpec
 from twm_core.suggest import did_you_mean
 from twm_core.training_config import TrainingConfig
+
+STATE = "agents.state"
 
 T = TypeVar("T")
 
@@ -156,6 +159,8 @@ def assemble(recipe: Recipe, registry: Registry) -> Plan:
         outputs.append(_fit(p, [dataset, dynamics], registry, lambda c: cast(DecoderConfig, c).output(latent, seen)))
         _fit(p, parts["encoder"], registry, lambda c: cast(DecoderConfig, c).takes(embedding))
     output = combine_outputs(parts["decoder"], outputs)
+    if latent.geometric:
+        _refuse_unknown_poses(dataset, dynamics, parts["decoder"], seen, latent, output)
 
     losses = []
     optional = yields(recipe.origin("loss.components"))
@@ -211,6 +216,22 @@ def _refuse_unread_tokens(encoders: Sequence[Planned], embeddings: Sequence[Embe
                 f"{' and '.join(sorted(read))} tokens",
                 f"let it give {' or '.join(sorted(read))} tokens, set fusion.mode to 'cross-attention', or leave it out",
             )
+
+
+def _refuse_unknown_poses(
+    dataset: Planned, dynamics: Planned, decoders: Sequence[Planned], seen: ObservationSpec, latent: LatentSpec, output: OutputSpec
+) -> None:
+    """Who attends by where agents are must be told that, by the dataset while observing and by a decoder while imagining."""
+    whose, remedy = f"{dynamics.whose} attends by poses of agents", "set dynamics.geometry to false"
+    if latent.layout != "agents":
+        raise AssemblyError(
+            f"{whose}, and in layout {latent.layout!r} there are no agents", f"set dynamics.layout to 'agents', or {remedy}"
+        )
+    if not seen.has(STATE) or not set(MOTION) <= {f.name for f in seen.get(STATE).features}:
+        raise AssemblyError(f"{whose}, and {dataset.whose} does not give {', '.join(MOTION)} of {STATE}", remedy)
+    if not output.has(STATE) or not set(MOTION) <= set(output.get(STATE).features):
+        names = ", ".join(p.whose for p in decoders)
+        raise AssemblyError(f"{whose}, and none of {names} decodes {', '.join(MOTION)} of {STATE}", f"add --decoder agents, or {remedy}")
 
 
 def _refuse_untrained(dynamics: Planned, latent: LatentSpec, losses: Sequence[Planned]) -> None:

@@ -148,6 +148,7 @@ class LatentSpec(Spec):
         deter: Width of the deterministic part, which stands first in the features.
         groups: `G` of a categorical latent, or the number of Gaussian variables.
         classes: `C` of a categorical latent.
+        geometric: Whether agents hear of one another by where they are, so that dynamics are told motion (`Dynamics.geometric`).
     """
 
     layout: Layout
@@ -157,6 +158,7 @@ class LatentSpec(Spec):
     deter: int | None = None
     groups: int = 0
     classes: int = 0
+    geometric: bool = False
 
     @property
     def scene(self) -> int | None:

@@ -32,6 +32,12 @@ class RSSMConfig(ActedDynamicsConfig):
     )
     heads: int = Field(4, ge=0, description="Heads of the attention between agents (layout agents only); 0 turns interaction off.")
 
+    geometry: bool = Field(
+        False,
+        description="Let agents attend by where they are: relative poses at the step before, as they were seen, and in imagination as the "
+        "decoder integrates them (needs heads, layout agents and a decoder of agents).",
+    )
+
     correction: bool = Field(
         False,
         description="Let what is seen correct the deterministic state too, not only through the stochastic one: imagination then starts "
@@ -49,6 +55,8 @@ class RSSMConfig(ActedDynamicsConfig):
             raise ValueError(f"deter {self.deter} is not a multiple of blocks {self.blocks}")
         if self.heads and self.hidden % self.heads:
             raise ValueError(f"hidden {self.hidden} is not a multiple of heads {self.heads}")
+        if self.geometry and not self.heads:
+            raise ValueError("geometry needs heads: without attention nobody looks at anybody")
         return self
 
     def check_layout(self, embedding: EmbeddingSpec, action: ActionSpec | None) -> Literal["scene", "agents"]:
@@ -80,6 +88,7 @@ class RSSMCatConfig(RSSMConfig):
         """
         return LatentSpec(
             layout=self.check_layout(embedding, action),
+            geometric=self.geometry,
             width=self.deter + self.groups * self.classes,
             family="categorical",
             deter=self.deter,
@@ -105,6 +114,7 @@ class RSSMGaussConfig(RSSMConfig):
         """
         return LatentSpec(
             layout=self.check_layout(embedding, action),
+            geometric=self.geometry,
             width=self.deter + self.stoch,
             family="gaussian",
             deter=self.deter,

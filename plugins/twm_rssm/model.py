@@ -26,12 +26,13 @@ from twm_core import DynamicsGiven, UsageError
 from twm_core.nn.actions import check_actions, masked_actions, previous_actions, spread_over_agents
 from twm_core.nn.distributions import Categorical, Normal
 from twm_core.nn.imagining import Futures
-from twm_core.nn.interfaces import Dynamics, Embedding, Features, Policy, Trace
+from twm_core.nn.interfaces import Dynamics, Embedding, Features, Moves, Policy, Trace
 from twm_core.nn.presence import presence
 from twm_core.nn.state import time_major
 from twm_rssm.cell import Cell
 from twm_rssm.config import RSSMCatConfig, RSSMGaussConfig
 from twm_rssm.correction import Correction
+from twm_rssm.geometry import Seen
 from twm_rssm.gru_cell import GRUCell
 from twm_rssm.heads import Head, Posterior
 from twm_rssm.interaction import Interaction, attention_bias
@@ -82,7 +83,8 @@ class RSSM(Dynamics):
         else:
             self.cell = GRUCell(**sizes, message=message, norm=config.norm, eps=config.eps)
         self.independent = self.per_agent and not message
-        self.interaction = Interaction(config.hidden, heads=config.heads) if message else None
+        self.interaction = Interaction(config.hidden, heads=config.heads, geometry=config.geometry) if message else None
+        self.geometric = message and config.geometry
         width = (given.embedding.agents or 0) if self.per_agent else 0
         # In the layout `agents` a scene token, where there is one, informs every agent's posterior.
         width += given.embedding.scene or 0
@@ -124,6 +126,7 @@ class RSSM(Dynamics):
         first_action: Tensor | None = None,
         withheld: Tensor | None = None,
         generator: torch.Generator | None = None,
+        motion: Tensor | None = None,
         forced: Tensor | None = None,
     ) -> Trace:
         """Run through a sequence, as `Dynamics.observe`, with one more argument, `forced`.
@@ -139,6 +142,7 @@ class RSSM(Dynamics):
             first_action: The action that leads to `t = 0`, `[B,U]` or `[B,A,U]`; None is zero.
             withheld: Observations kept from the state, bool `[B,T]`, or `[B,T,A]` in the layout `agents`.
             generator: Source of the samples.
+            motion: x, y, heading, vx, vy of agents at each step, `[B,T,A,5]`, for `geometry`; without it nobody knows where others are.
             forced: Posterior samples `[B,T,...,G,C]` or `[B,T,...,S]` to use instead of drawing.
 
         Raises:
@@ -168,6 +172,7 @@ class RSSM(Dynamics):
             tokens=self.posterior.from_embedding(time_major(tokens)),
             action_parts=self._previous_action_parts(parts, actions, first_action, is_first, known.before, agents=lead),
             heard=known.before.transpose(0, 1) if self.interaction is not None else None,
+            seen=self._seen(motion, exists, first),
             noise=time_major(noise),
             corrections=None if self.correction is None else self.correction.from_embedding(time_major(tokens)),
             forced=None if forced is None else time_major(forced.flatten(-len(self.shape))).unflatten(-1, self.shape),
@@ -199,6 +204,8 @@ class RSSM(Dynamics):
         exists: Tensor | None = None,
         samples: int = 1,
         generator: torch.Generator | None = None,
+        motion: Tensor | None = None,
+        moves: Moves | None = None,
     ) -> RSSMState:
         agents = tuple(state.deter.shape[1:-1])
         parts = self._begin()
@@ -223,19 +230,32 @@ class RSSM(Dynamics):
         table = self.cell.stoch_in.weight.t().contiguous() if one_hot else None
         deter = here.deter.reshape(-1, self.config.deter).float()
         stoch_in = parts.cell.stoch_in(here.stoch.reshape(deter.shape[0], -1).float())
+        look = None if self.interaction is None else self.interaction.geometry
+        motion = None if motion is None else motion.repeat_interleave(samples, dim=0)
         states: list[RSSMState] = []
         for t in range(steps):
             action_part = futures.action_part(t, here)
-            deter = parts.step(deter, stoch_in, action_part, bias)
+            deter = parts.step(deter, stoch_in, action_part, bias, None if look is None or motion is None else look(motion, present > 0))
             stats = self.family.stats(parts.prior(deter))
             stoch = self.family.sample(stats, noise[t])
             here = RSSMState(
                 deter.view(*lead, -1), stoch.view(*lead, *self.shape), stats.view(*lead, *self.family.stats_shape), present, seen
             )
             states.append(here)
+            if t + 1 < steps and look is not None and motion is not None:
+                motion = None if moves is None else moves(self.features(here), motion)
             if t + 1 < steps:
                 stoch_in = parts.cell.stoch_in(stoch.flatten(1)) if table is None else self._sum_of_rows(stoch, table)
         return futures.join(states)
+
+    def _seen(self, motion: Tensor | None, exists: Tensor | None, first: Tensor) -> Seen | None:
+        """What geometry adds at each step `[T,B,...]`, from the motion `[B,T,A,5]` at the step before; nothing where an episode begins."""
+        if motion is None or self.interaction is None or self.interaction.geometry is None:
+            return None
+        here = torch.ones_like(first) if exists is None else exists
+        before = torch.cat((torch.zeros_like(here[:, :1]), here[:, :-1]), dim=1) & ~first
+        seen: Seen = self.interaction.geometry(torch.cat((motion[:, :1], motion[:, :-1]), dim=1).transpose(0, 1), before.transpose(0, 1))
+        return seen
 
     def _start(self) -> Start | None:
         """The learned initial state: deter = tanh(parameter), stoch = mode of the prior there; None where it is zero."""

@@ -15,8 +15,9 @@ from torch import Tensor
 from twm_core.nn.deferred import Projection
 from twm_rssm.cell import Step
 from twm_rssm.correction import Correcting
+from twm_rssm.geometry import Seen
 from twm_rssm.gru_cell import GRUStep
-from twm_rssm.interaction import attention_bias
+from twm_rssm.interaction import Message, attention_bias
 from twm_rssm.latents import Latents
 
 
@@ -24,18 +25,18 @@ class Parts(NamedTuple):
     """What the steps of one sequence are made of."""
 
     cell: Step | GRUStep
-    interaction: Projection | None
+    interaction: Message | None
     posterior: Projection
     prior: Projection
     family: Latents
     correction: Correcting | None = None
 
-    def step(self, deter: Tensor, stoch_in: Tensor, action_part: Tensor | None, bias: Tensor | None) -> Tensor:
-        """The next deter `[R,D]`; `stoch_in` is what the cell's `stoch_in` gives, `bias` who may be attended to."""
+    def step(self, deter: Tensor, stoch_in: Tensor, action_part: Tensor | None, bias: Tensor | None, seen: Seen | None = None) -> Tensor:
+        """The next deter `[R,D]`; `stoch_in` is what the cell's `stoch_in` gives, `bias` who may be attended to, `seen` where they are."""
         inputs = self.cell.inputs(deter, stoch_in)
         message = None
         if self.interaction is not None and bias is not None:
-            message = self.interaction(self.cell.offer(deter, inputs), bias)
+            message = self.interaction(self.cell.offer(deter, inputs), bias, seen)
         return self.cell(deter, inputs, action_part, message)
 
 
@@ -45,6 +46,7 @@ class Sequence(NamedTuple):
     tokens: Tensor  # T R hidden: the embedding's part of the posterior
     action_parts: Tensor | None  # T R ...: the action's part of the cell
     heard: Tensor | None  # T B A bool: who may be attended to
+    seen: Seen | None  # T B ...: where they are
     noise: Tensor  # T R variables
     corrections: Tensor | None  # T R hidden: the embedding's part of the correction of deter
     forced: Tensor | None  # T R shape: samples to use instead
@@ -108,7 +110,8 @@ def scan(parts: Parts, sequence: Sequence, deter: Tensor, stoch: Tensor, start: 
     for t in range(len(tokens)):
         bias = None if sequence.heard is None else attention_bias(sequence.heard[t])
         stoch_in = cell.stoch_in(_begun(stoch, keep[t], start_stoch))
-        deter = parts.step(_begun(deter, keep[t], start_deter), stoch_in, None if action_parts is None else action_parts[t], bias)
+        seen = None if sequence.seen is None else sequence.seen.at(t)
+        deter = parts.step(_begun(deter, keep[t], start_deter), stoch_in, None if action_parts is None else action_parts[t], bias, seen)
         out.deter.append(deter)
         raw = posterior(deter, tokens[t])
         rows = carried[t]

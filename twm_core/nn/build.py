@@ -12,7 +12,7 @@ from twm_core.errors import PluginError
 from twm_core.kinds import KINDS
 from twm_core.kinds.loss import LossConfig
 from twm_core.nn.fusion import Fusion
-from twm_core.nn.world_model import LossTerm, WorldModel
+from twm_core.nn.world_model import STATE, LossTerm, WorldModel
 from twm_core.references import load_reference
 from twm_core.specs import DatasetGiven, DecoderGiven, DynamicsGiven, EncoderGiven, LossGiven
 
@@ -60,6 +60,7 @@ def build_world_model(plan: Plan, *, seed: int) -> WorldModel:
         seen=plan.seen,
         action=plan.action,
         output=plan.output,
+        mover=next((p.name for p, o in zip(plan.parts["decoder"], plan.outputs, strict=True) if o.has(STATE)), None),
     )
 
 

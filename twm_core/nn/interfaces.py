@@ -122,6 +122,10 @@ Policy = Callable[[Features], Tensor]
 """Chooses actions in imagination: features of `[B*S]` states to actions `[B*S,U]` or `[B*S,A,U]`."""
 
 
+Moves = Callable[[Features, Tensor], Tensor]
+"""Motion of agents `[B*S,A,5]` (x, y, heading, vx, vy) after an imagined step, from its features and the motion before it."""
+
+
 class Statistical:
     """Mixin for modules that keep statistics of the training data as buffers (normalisers).
 
@@ -151,10 +155,14 @@ class Dynamics(nn.Module, Statistical, ABC):
         latent: What it carries.
         independent: Whether each agent has a latent of its own that no other agent's latent influences; training then leaves out empty
             slots (`twm_core.nn.folding`).
+        geometric: Whether agents hear of one another by where they are. Then `observe` is given one more argument, `motion`: x, y,
+            heading, vx, vy of every agent at every step, `[B,T,A,5]`, of which a step may use what stands before it; and `imagine` two,
+            `motion` `[B,A,5]` at the step that it starts from, and `moves`, which says how agents have moved after an imagined step.
     """
 
     latent: LatentSpec
     independent: bool = False
+    geometric: bool = False
 
     @abstractmethod
     def initial(self, batch_shape: tuple[int, ...], *, device: torch.device | None = None) -> State:

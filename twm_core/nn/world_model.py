@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from twm_core.data.dataset import Batch
+from twm_core.data.schema import MOTION
 from twm_core.kinds.loss import LossConfig
 from twm_core.nn.batches import anchor_at, previous_anchor, slice_time
 from twm_core.nn.distributions import Distribution
@@ -41,6 +42,8 @@ from twm_core.nn.interfaces import (
 from twm_core.nn.state import State, at_time
 from twm_core.specs import ActionSpec, ObservationSpec, OutputSpec
 
+STATE = "agents.state"
+
 
 @dataclass(frozen=True)
 class LossTerm:
@@ -62,6 +65,7 @@ class WorldModel(nn.Module):
         seen: Spec of the batches.
         action: Spec of the actions, None where there are none.
         output: Spec of what the decoders return.
+        mover: Name of the decoder of `agents.state`, which dynamics that attend by poses need in imagination.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class WorldModel(nn.Module):
         seen: ObservationSpec,
         action: ActionSpec | None,
         output: OutputSpec,
+        mover: str | None = None,
     ) -> None:
         super().__init__()
         self.encoders = nn.ModuleDict(dict(encoders))
@@ -86,6 +91,12 @@ class WorldModel(nn.Module):
         self.seen = seen
         self.action = action
         self.output = output
+        self.mover = mover
+        self._motion: list[int] = []
+        self._moved: list[int] = []
+        if dynamics.geometric:
+            self._motion = [seen.get(STATE).index(n) for n in MOTION]
+            self._moved = [output.get(STATE).features.index(n) for n in MOTION]
 
     # Observing ---------------------------------------------------------------------------------------------------
 
@@ -102,6 +113,7 @@ class WorldModel(nn.Module):
     def _observe(
         self, tokens: Embedding, batch: Batch, *, state: State | None, withheld: Tensor | None, generator: torch.Generator | None
     ) -> Trace:
+        told = {"motion": batch[STATE][..., self._motion]} if self.dynamics.geometric else {}
         return self.dynamics.observe(
             tokens,
             batch.get("action"),
@@ -110,6 +122,7 @@ class WorldModel(nn.Module):
             state=state,
             withheld=withheld,
             generator=generator,
+            **told,
         )
 
     def decode(self, features: Features, anchor: Anchor | None) -> dict[str, Distribution]:
@@ -245,8 +258,23 @@ class WorldModel(nn.Module):
     ) -> tuple[State, dict[str, Distribution]]:
         anchor = anchor_at(batch, start - 1)
         exists = None if anchor is None else anchor.exists
-        state = self.imagine(at_time(posterior, start - 1), steps, actions, exists=exists, samples=samples, generator=generator)
+        told = self._told(anchor, samples) if self.dynamics.geometric and anchor is not None else {}
+        begin = at_time(posterior, start - 1)
+        state = self.dynamics.imagine(begin, steps, actions, exists=exists, samples=samples, generator=generator, **told)
         return state, self.decode_rollout(self.dynamics.features(state), anchor)
+
+    def _told(self, anchor: Anchor, samples: int) -> dict[str, Any]:
+        """What dynamics that attend by poses are told in imagination: motion at the start, and how the decoder moves agents on."""
+        known, exists, dt = (x.repeat_interleave(samples, dim=0) for x in (anchor.state, anchor.exists, anchor.dt))
+        decoder = cast(Decoder, self.decoders[cast(str, self.mover)])
+
+        @torch.no_grad()
+        def moves(features: Features, motion: Tensor) -> Tensor:
+            state = known.clone()
+            state[..., self._motion] = motion
+            return decoder(features, Anchor(state, exists, dt))[STATE].mean[..., self._moved]
+
+        return {"motion": torch.where(anchor.exists[..., None], anchor.state[..., self._motion], 0.0), "moves": moves}
 
     @torch.no_grad()
     def forecast(
