@@ -113,7 +113,8 @@ def number(value: float | None) -> str:
     """Three decimals, or three digits where those would show nothing; `-` where it is not known."""
     if value is None or value != value:
         return "-"
-    return f"{value:.3f}" if value == 0 or 0.001 <= abs(value) < 1000 else f"{value:.3g}"
+    # Sums of numbers that cancel leave rounding errors.
+    return f"{value:.3f}" if abs(value) < 1e-12 or 0.001 <= abs(value) < 1000 else f"{value:.3g}"
 
 
 def in_brackets(cell: Cell) -> str:
