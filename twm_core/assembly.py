@@ -160,7 +160,7 @@ def assemble(recipe: Recipe, registry: Registry) -> Plan:
         _fit(p, parts["encoder"], registry, lambda c: cast(DecoderConfig, c).takes(embedding))
     output = combine_outputs(parts["decoder"], outputs)
     if latent.geometric:
-        _refuse_unknown_poses(dataset, dynamics, parts["decoder"], seen, latent, output)
+        _refuse_unknown_poses(dataset, dynamics, parts["decoder"], seen, output)
 
     losses = []
     optional = yields(recipe.origin("loss.components"))
@@ -219,14 +219,10 @@ def _refuse_unread_tokens(encoders: Sequence[Planned], embeddings: Sequence[Embe
 
 
 def _refuse_unknown_poses(
-    dataset: Planned, dynamics: Planned, decoders: Sequence[Planned], seen: ObservationSpec, latent: LatentSpec, output: OutputSpec
+    dataset: Planned, dynamics: Planned, decoders: Sequence[Planned], seen: ObservationSpec, output: OutputSpec
 ) -> None:
     """Who attends by where agents are must be told that, by the dataset while observing and by a decoder while imagining."""
     whose, remedy = f"{dynamics.whose} attends by poses of agents", "set dynamics.geometry to false"
-    if latent.layout != "agents":
-        raise AssemblyError(
-            f"{whose}, and in layout {latent.layout!r} there are no agents", f"set dynamics.layout to 'agents', or {remedy}"
-        )
     if not seen.has(STATE) or not set(MOTION) <= {f.name for f in seen.get(STATE).features}:
         raise AssemblyError(f"{whose}, and {dataset.whose} does not give {', '.join(MOTION)} of {STATE}", remedy)
     if not output.has(STATE) or not set(MOTION) <= set(output.get(STATE).features):

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from twm_core import ActionSpec, EmbeddingSpec, LatentSpec
+from twm_core import ActionSpec, EmbeddingSpec, LatentSpec, Mismatch
 from twm_core.kinds.dynamics import ActedDynamicsConfig, choose_layout
 
 
@@ -64,10 +64,14 @@ class RSSMConfig(ActedDynamicsConfig):
 
         Raises:
             Mismatch: The tokens for the chosen layout are missing, or a scene latent is given one action for each agent, or `actions` says
-                otherwise than the dataset.
+                otherwise than the dataset, or `geometry` is asked for where agents have no latents.
         """
         self.check_actions(action)
-        return choose_layout(self.layout, embedding, action)[0]
+        layout = choose_layout(self.layout, embedding, action)[0]
+        if self.geometry and layout != "agents":
+            remedy = "set dynamics.geometry to false, or dynamics.layout to 'agents' with an encoder of agents"
+            raise Mismatch(needs="a latent for each agent, since geometry is on", got=embedding, remedy=remedy)
+        return layout
 
 
 class RSSMCatConfig(RSSMConfig):

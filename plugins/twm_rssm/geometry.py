@@ -21,6 +21,10 @@ from torch import Tensor, nn
 from twm_core.nn.symlog import symlog
 
 PAIR = 8
+"""Features of a pair."""
+
+POSE = 6
+"""Numbers of a pose: x, y, heading, vx, vy, and whether they are known."""
 _NEAR = 10.0  # metres
 
 

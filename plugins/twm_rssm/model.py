@@ -32,7 +32,7 @@ from twm_core.nn.state import time_major
 from twm_rssm.cell import Cell
 from twm_rssm.config import RSSMCatConfig, RSSMGaussConfig
 from twm_rssm.correction import Correction
-from twm_rssm.geometry import Seen
+from twm_rssm.geometry import POSE, Seen
 from twm_rssm.gru_cell import GRUCell
 from twm_rssm.heads import Head, Posterior
 from twm_rssm.interaction import Interaction, attention_bias
@@ -106,7 +106,7 @@ class RSSM(Dynamics):
             stoch = start.stoch[0].to(device).view(self.shape).expand(*batch_shape, *self.shape)
         stats = torch.zeros(*batch_shape, *self.family.stats_shape, device=device)
         absent = torch.zeros(batch_shape, device=device)
-        return RSSMState(deter, stoch, stats, absent, absent)
+        return RSSMState(deter, stoch, stats, absent, absent, torch.zeros(*batch_shape, POSE if self.geometric else 0, device=device))
 
     def features(self, state: RSSMState) -> Features:
         joined = torch.cat((state.deter, state.stoch.flatten(-len(self.shape))), dim=-1)
@@ -142,7 +142,7 @@ class RSSM(Dynamics):
             first_action: The action that leads to `t = 0`, `[B,U]` or `[B,A,U]`; None is zero.
             withheld: Observations kept from the state, bool `[B,T]`, or `[B,T,A]` in the layout `agents`.
             generator: Source of the samples.
-            motion: x, y, heading, vx, vy of agents at each step, `[B,T,A,5]`, for `geometry`; without it nobody knows where others are.
+            motion: x, y, heading, vx, vy of agents at each step, `[B,T,A,5]`, for `geometry`; where it was not told nobody is looked at.
             forced: Posterior samples `[B,T,...,G,C]` or `[B,T,...,S]` to use instead of drawing.
 
         Raises:
@@ -167,12 +167,13 @@ class RSSM(Dynamics):
             tokens = torch.where(known.corrected.unsqueeze(-1), tokens, 0.0)
         # Batch first, so that the noise of a scene does not depend on how many scenes follow it.
         noise = self.family.noise((batch, steps, *lead), generator=generator, device=tokens.device)
+        poses = self._poses(motion, known.present, carry.motion)
         parts = self._begin()
         sequence = Sequence(
             tokens=self.posterior.from_embedding(time_major(tokens)),
             action_parts=self._previous_action_parts(parts, actions, first_action, is_first, known.before, agents=lead),
             heard=known.before.transpose(0, 1) if self.interaction is not None else None,
-            seen=self._seen(motion, exists, first),
+            seen=self._seen(poses, known.before),
             noise=time_major(noise),
             corrections=None if self.correction is None else self.correction.from_embedding(time_major(tokens)),
             forced=None if forced is None else time_major(forced.flatten(-len(self.shape))).unflatten(-1, self.shape),
@@ -191,9 +192,9 @@ class RSSM(Dynamics):
         if masked:
             # The scan computed the same from fewer rows; a distribution must not tell the two apart by their rounding.
             stats = torch.where((known.seen & ~known.corrected)[..., None, None], prior_stats, stats)
-        posterior = RSSMState(posterior_deter, stoch, stats, known.present.float(), known.seen.float())
+        posterior = RSSMState(posterior_deter, stoch, stats, known.present.float(), known.seen.float(), poses[:, 1:])
         before = known.before.float()
-        return Trace(posterior, RSSMState(deter, prior_stoch, prior_stats, before, torch.ones_like(before)))
+        return Trace(posterior, RSSMState(deter, prior_stoch, prior_stats, before, torch.ones_like(before), poses[:, :-1]))
 
     def imagine(
         self,
@@ -204,7 +205,6 @@ class RSSM(Dynamics):
         exists: Tensor | None = None,
         samples: int = 1,
         generator: torch.Generator | None = None,
-        motion: Tensor | None = None,
         moves: Moves | None = None,
     ) -> RSSMState:
         agents = tuple(state.deter.shape[1:-1])
@@ -230,31 +230,41 @@ class RSSM(Dynamics):
         table = self.cell.stoch_in.weight.t().contiguous() if one_hot else None
         deter = here.deter.reshape(-1, self.config.deter).float()
         stoch_in = parts.cell.stoch_in(here.stoch.reshape(deter.shape[0], -1).float())
-        look = None if self.interaction is None else self.interaction.geometry
-        motion = None if motion is None else motion.repeat_interleave(samples, dim=0)
+        poses = here.motion
         states: list[RSSMState] = []
         for t in range(steps):
             action_part = futures.action_part(t, here)
-            deter = parts.step(deter, stoch_in, action_part, bias, None if look is None or motion is None else look(motion, present > 0))
+            deter = parts.step(deter, stoch_in, action_part, bias, self._look(poses, present > 0))
             stats = self.family.stats(parts.prior(deter))
             stoch = self.family.sample(stats, noise[t])
             here = RSSMState(
-                deter.view(*lead, -1), stoch.view(*lead, *self.shape), stats.view(*lead, *self.family.stats_shape), present, seen
+                deter.view(*lead, -1), stoch.view(*lead, *self.shape), stats.view(*lead, *self.family.stats_shape), present, seen, poses
             )
+            if self.geometric and moves is not None:
+                poses = torch.cat((moves(self.features(here), poses[..., :-1]), poses[..., -1:]), dim=-1)
+                here = here._replace(motion=poses)
             states.append(here)
-            if t + 1 < steps and look is not None and motion is not None:
-                motion = None if moves is None else moves(self.features(here), motion)
             if t + 1 < steps:
                 stoch_in = parts.cell.stoch_in(stoch.flatten(1)) if table is None else self._sum_of_rows(stoch, table)
         return futures.join(states)
 
-    def _seen(self, motion: Tensor | None, exists: Tensor | None, first: Tensor) -> Seen | None:
-        """What geometry adds at each step `[T,B,...]`, from the motion `[B,T,A,5]` at the step before; nothing where an episode begins."""
-        if motion is None or self.interaction is None or self.interaction.geometry is None:
+    def _poses(self, motion: Tensor | None, present: Tensor, carried: Tensor) -> Tensor:
+        """Where agents are before the first step and at each one, `[B,T+1,A,6]`, from their motion `[B,T,A,5]`."""
+        if not self.geometric or motion is None:
+            told = carried.new_zeros(*present.shape, carried.shape[-1])
+        else:
+            told = torch.cat((torch.where(present.unsqueeze(-1), motion, 0.0), present.unsqueeze(-1).to(motion.dtype)), dim=-1)
+        return torch.cat((carried.unsqueeze(1), told), dim=1)
+
+    def _seen(self, poses: Tensor, before: Tensor) -> Seen | None:
+        """What geometry adds at each step `[T,B,...]`, from where agents `[B,T+1,A,6]` were and who was there `[B,T,A]` before it."""
+        return self._look(poses[:, :-1].transpose(0, 1), before.transpose(0, 1))
+
+    def _look(self, poses: Tensor, here: Tensor) -> Seen | None:
+        """What geometry adds for poses `[...,A,6]` of those who are there `[...,A]`."""
+        if self.interaction is None or self.interaction.geometry is None:
             return None
-        here = torch.ones_like(first) if exists is None else exists
-        before = torch.cat((torch.zeros_like(here[:, :1]), here[:, :-1]), dim=1) & ~first
-        seen: Seen = self.interaction.geometry(torch.cat((motion[:, :1], motion[:, :-1]), dim=1).transpose(0, 1), before.transpose(0, 1))
+        seen: Seen = self.interaction.geometry(poses[..., :-1], here & (poses[..., -1] > 0))
         return seen
 
     def _start(self) -> Start | None:

@@ -19,6 +19,8 @@ class RSSMState(NamedTuple):
             agents that are present are attended to by the others in the next step.
         seen: 1.0 where the state has begun: something was observed since the last reset, or it was imagined; else 0.0, `[...]`.
             A state that has not begun is the initial one.
+        motion: Where the agent is, for dynamics that attend by it, `[...,6]`: x, y, heading, vx, vy as seen (of a prior, as seen a step
+            before; of an imagined state, as it was moved), and 1 where that is known. Otherwise of width 0.
     """
 
     deter: Tensor
@@ -26,3 +28,4 @@ class RSSMState(NamedTuple):
     stats: Tensor
     present: Tensor
     seen: Tensor
+    motion: Tensor

@@ -74,6 +74,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {**CAT, "layout": "scene"},
         {**CAT, "layout": "agents"},
         {**CAT, "heads": 0},
+        {**CAT, "geometry": True},
         {**CAT, "correction": True, "draws": "stratified"},
         {**CAT, "correction": True, "layout": "scene"},
         {**CAT, "initial": "learned", "norm": "layer"},
@@ -88,6 +89,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {**GAUSS, "correction": True, "draws": "stratified"},
         {**GAUSS, **EARLY, "layout": "scene"},
         {**GAUSS, **EARLY, "layout": "agents"},
+        {**GAUSS, "geometry": True, "core": "gru"},
     ],
     "decoder/image": [
         {"depth": 4, "units": 8, "mults": [2, 4, 4, 4]},

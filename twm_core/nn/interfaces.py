@@ -156,8 +156,8 @@ class Dynamics(nn.Module, Statistical, ABC):
         independent: Whether each agent has a latent of its own that no other agent's latent influences; training then leaves out empty
             slots (`twm_core.nn.folding`).
         geometric: Whether agents hear of one another by where they are. Then `observe` is given one more argument, `motion`: x, y,
-            heading, vx, vy of every agent at every step, `[B,T,A,5]`, of which a step may use what stands before it; and `imagine` two,
-            `motion` `[B,A,5]` at the step that it starts from, and `moves`, which says how agents have moved after an imagined step.
+            heading, vx, vy of every agent at every step, `[B,T,A,5]`, of which a step may use what stands before it; and `imagine` is
+            given `moves`, which says how agents have moved after an imagined step. Where agents are is part of the state.
     """
 
     latent: LatentSpec

@@ -264,7 +264,7 @@ class WorldModel(nn.Module):
         return state, self.decode_rollout(self.dynamics.features(state), anchor)
 
     def _told(self, anchor: Anchor, samples: int) -> dict[str, Any]:
-        """What dynamics that attend by poses are told in imagination: motion at the start, and how the decoder moves agents on."""
+        """What dynamics that attend by poses are told in imagination: how the decoder moves agents on."""
         known, exists, dt = (x.repeat_interleave(samples, dim=0) for x in (anchor.state, anchor.exists, anchor.dt))
         decoder = cast(Decoder, self.decoders[cast(str, self.mover)])
 
@@ -274,7 +274,7 @@ class WorldModel(nn.Module):
             state[..., self._motion] = motion
             return decoder(features, Anchor(state, exists, dt))[STATE].mean[..., self._moved]
 
-        return {"motion": torch.where(anchor.exists[..., None], anchor.state[..., self._motion], 0.0), "moves": moves}
+        return {"moves": moves}
 
     @torch.no_grad()
     def forecast(

@@ -114,8 +114,8 @@ def test_who_is_not_there_changes_nothing_and_agents_have_no_order() -> None:
         one = made.observe(Embedding(None, tokens[:, :1]), None, is_first[:, :1], exists[:, :1], motion=motion[:, :1])
         state = at_time(one.posterior, 0)._replace(stoch=torch.zeros_like(at_time(one.posterior, 0).stoch))
         start = exists[:, 0]
-        future = made.imagine(state, 1, exists=start, motion=motion[:, 0]).deter[:, 0, 0]
-        permuted = made.imagine(type(state)(*(x[:, order] for x in state)), 1, exists=start[:, order], motion=motion[:, 0][:, order])
+        future = made.imagine(state, 1, exists=start).deter[:, 0, 0]
+        permuted = made.imagine(type(state)(*(x[:, order] for x in state)), 1, exists=start[:, order])
     torch.testing.assert_close(permuted.deter[:, 0, 0], future[:, order])
 
 
@@ -135,13 +135,12 @@ def test_imagination_is_told_where_agents_have_moved() -> None:
 
     def imagine(moves: Any) -> Tensor:
         with torch.no_grad():
-            return made.imagine(
-                state, 4, exists=exists[:, -1], samples=3, motion=motion[:, -1], moves=moves, generator=torch.Generator().manual_seed(0)
-            ).deter
+            return made.imagine(state, 4, exists=exists[:, -1], samples=3, moves=moves, generator=torch.Generator().manual_seed(0)).deter
 
     going, standing = imagine(moves), imagine(stands)
-    assert [lead for lead, _ in asked] == [(3 * BATCH, AGENTS)] * 3
-    torch.testing.assert_close(asked[2][1], motion[:, -1].repeat_interleave(3, dim=0) + torch.tensor([2.0, 0, 0, 0, 0]))
+    assert [lead for lead, _ in asked] == [(3 * BATCH, AGENTS)] * 4
+    wanted = torch.where(exists[:, -1, :, None], motion[:, -1], 0.0).repeat_interleave(3, dim=0) + torch.tensor([2.0, 0, 0, 0, 0])
+    torch.testing.assert_close(asked[2][1], wanted)
     assert torch.equal(going, standing)  # everybody went the same way, so that nothing is nearer
 
     def apart(features: Features, before: Tensor) -> Tensor:
@@ -222,7 +221,7 @@ def test_motion_that_is_decoded_is_what_is_imagined_with(model: tuple[WorldModel
 def test_what_cannot_tell_poses_is_refused() -> None:
     with pytest.raises(UsageError, match="geometry needs heads"):
         plan(**{"dynamics.heads": 0})
-    with pytest.raises(AssemblyError, match=r"attends by poses of agents, and in layout 'scene' there are no agents"):
+    with pytest.raises(AssemblyError, match=r"a latent for each agent, since geometry is on"):
         plan(**{"dynamics.layout": "scene"})
     with pytest.raises(AssemblyError, match=r"attends by poses of agents, and none of decoder modes .* decodes x, y, heading, vx, vy"):
         plan(**{"decoder.components": ["modes"], "loss.components": ["modes"]})

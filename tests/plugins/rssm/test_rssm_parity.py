@@ -69,7 +69,7 @@ class Official:
 
     def observe(self) -> Any:
         stoch = self["in/carry/stoch"]
-        carry = RSSMState(self["in/carry/deter"], stoch, torch.zeros_like(stoch), torch.ones(len(stoch)), torch.ones(len(stoch)))
+        carry = RSSMState(self["in/carry/deter"], stoch, torch.zeros_like(stoch), *2 * [torch.ones(len(stoch))], torch.zeros(len(stoch), 0))
         # Their entry t is the action before observation t; ours is the one after it.
         actions = torch.cat((self.actions[:, 1:], torch.zeros_like(self.actions[:, :1])), dim=1)
         return self.model.observe(
@@ -121,7 +121,9 @@ def test_distributions_give_the_official_divergence_and_entropies(official: Offi
 
 def test_one_imagined_step_gives_the_official_one(official: Official) -> None:
     stoch = official["out/stoch"][:, -1]
-    state = RSSMState(official["out/deter"][:, -1], stoch, torch.zeros_like(stoch), torch.ones(len(stoch)), torch.ones(len(stoch)))
+    state = RSSMState(
+        official["out/deter"][:, -1], stoch, torch.zeros_like(stoch), *2 * [torch.ones(len(stoch))], torch.zeros(len(stoch), 0)
+    )
     with torch.no_grad():
         one = official.model.imagine(state, 1, official.imagined_actions[:, :1])
     assert_same(one.deter[:, 0, 0], official["out/imagine1/deter"])
@@ -131,14 +133,16 @@ def test_one_imagined_step_gives_the_official_one(official: Official) -> None:
 def test_imagination_with_the_official_samples_gives_the_official_states(official: Official) -> None:
     """Each step starts from our own deterministic state and from the one-hots that the official run drew."""
     stoch = official["out/stoch"][:, -1]
-    state = RSSMState(official["out/deter"][:, -1], stoch, torch.zeros_like(stoch), torch.ones(len(stoch)), torch.ones(len(stoch)))
+    state = RSSMState(
+        official["out/deter"][:, -1], stoch, torch.zeros_like(stoch), *2 * [torch.ones(len(stoch))], torch.zeros(len(stoch), 0)
+    )
     deters, logits = [], []
     for h in range(official.imagined_actions.shape[1]):
         with torch.no_grad():
             one = official.model.imagine(state, 1, official.imagined_actions[:, h : h + 1])
         deters.append(one.deter[:, 0, 0])
         logits.append(one.stats[:, 0, 0])
-        state = RSSMState(deters[-1], official["out/imagine/stoch"][:, h], logits[-1], state.present, state.seen)
+        state = RSSMState(deters[-1], official["out/imagine/stoch"][:, h], logits[-1], state.present, state.seen, state.motion)
     assert_same(torch.stack(deters, dim=1), official["out/imagine/deter"])
     assert_same(torch.stack(logits, dim=1), official["out/imagine/logit"])
 

@@ -29,6 +29,7 @@ EMBEDDINGS = {
 }
 SAMPLES, HORIZON, FROM = 2, 4, 2
 IMAGINED = "imagined.action"
+MOTION = "motion"
 
 
 def _ask(embedding: EmbeddingSpec, action: ActionSpec | None, config: Any) -> DynamicsGiven:
@@ -42,12 +43,15 @@ class Told(NamedTuple):
     actions: Tensor | None
     is_first: Tensor
     exists: Tensor | None
+    motion: Tensor | None
 
 
 def told(fed: Fed) -> Told:
     """An input as the arguments of `observe`."""
     v = fed.values
-    return Told(Embedding(v.get("embedding.scene"), v.get("embedding.agents")), v.get("action"), v["is_first"], v.get(EXISTS))
+    return Told(
+        Embedding(v.get("embedding.scene"), v.get("embedding.agents")), v.get("action"), v["is_first"], v.get(EXISTS), v.get(MOTION)
+    )
 
 
 def generator(seed: int | None) -> torch.Generator | None:
@@ -89,6 +93,9 @@ class DynamicsSubject(ModuleSubject):
         if spec.agents is not None:
             values["embedding.agents"] = torch.randn((BATCH, STEPS, AGENTS, spec.agents), generator=source)
             values[EXISTS] = presence(pattern)
+            if self.given.latent.geometric:
+                axes[MOTION] = "BTAD"
+                values[MOTION] = 3 * torch.randn((BATCH, STEPS, AGENTS, 5), generator=source)
         values["is_first"] = torch.zeros((BATCH, STEPS), dtype=torch.bool)
         values["is_first"][:, 0] = True
         if action is not None:
@@ -104,8 +111,9 @@ class DynamicsSubject(ModuleSubject):
     ) -> Trace:
         """Run `observe` on an input."""
         given = told(fed)
+        more = {} if given.motion is None else {"motion": given.motion}
         return module.observe(
-            given.embedding, given.actions, given.is_first, given.exists, state=state, withheld=withheld, generator=generator(seed)
+            given.embedding, given.actions, given.is_first, given.exists, state=state, withheld=withheld, generator=generator(seed), **more
         )
 
     def belief(self, module: Dynamics, state: State, name: str, lead: str, exists: Tensor | None, *, quiet: bool = False) -> Readings:
