@@ -86,6 +86,11 @@ def test_other_seeds_and_the_mean_over_fewer_parts_are_not_compared() -> None:
     assert differences(fewer, KNOWN) == []
 
 
+def test_a_row_that_was_left_out_is_not_compared() -> None:
+    found = changed(rows__new={"one": {"ade": 1.0}}, seeds__new={"0": {}})
+    assert differences(found, {**KNOWN, "left_out": ["new"]}) == []
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_a_published_table_belongs_to_the_table_of_today(name: str) -> None:
     _, table = load_table(name)
