@@ -157,6 +157,8 @@ def test_training_shows_the_data_to_losses(drive: Any) -> None:
     class Nothing(torch.nn.Module, Statistical):
         """Stands where the dynamics would."""
 
+        geometric = False
+
     config = BoundaryConfig()
     term = LossTerm(config=config, loss=build(config, drive.given))
     nothing: Any = Nothing()
