@@ -1,4 +1,4 @@
-"""Exposure bias: the same world model trained in four ways, scored where it runs on its own predictions, at 1 to 20 seconds.
+"""Exposure bias: the same world model trained in five ways, scored where it runs on its own predictions, at 1 to 20 seconds.
 
     python benchmarks/exposure.py [--steps 400] [--seeds 0] [--windows 60] [--dynamics rssm-cat] [--split val] [--out DIR]
 
