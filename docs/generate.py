@@ -1,8 +1,11 @@
 """Writes the parts of the documentation that are tables of the code: run `python docs/generate.py` after changing a component.
 
     README.md                      components, between its two markers
-    docs/reference/components.md   every field of every first-party component, and of the tables `training`, `fusion`
+    docs/reference/components.md   every field of every first-party component, and of the tables `training`, `fusion`, `plugins`
     docs/reference/checks.md       every promise that the conformance kit tests
+    docs/reference/public.md       every public name, see `surface.py`
+    docs/contracts/KIND.md         signatures and names of checks, between two markers
+    docs/plugins/hooks.md          signatures of the hooks, between two markers
 
 `--check` writes nothing and exits 1 if a file is not up to date; a test does that. Plugins of others that happen to be installed are
 left out.
@@ -10,21 +13,30 @@ left out.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import surface
+
 from twm_cli.fields import inline, range_text, type_name
 from twm_core.config import ComponentConfig
 from twm_core.fusion import FusionConfig
-from twm_core.kinds import KINDS
+from twm_core.hooks import HookSpecs
+from twm_core.kinds import KINDS, Kind
+from twm_core.plugin_rules import PluginsConfig
 from twm_core.registry import Registered, discover
 from twm_core.testing.checks import CHECKS
 from twm_core.training_config import TrainingConfig
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- components: begin -->", "<!-- components: end -->"
+GENERATED, GENERATED_END = "<!-- generated: begin -->", "<!-- generated: end -->"
+WITHOUT_GIVEN = ("reader", "renderer", "environment")
+"""Kinds whose `build` takes the config alone."""
+
 NOTE = "<!-- Written by docs/generate.py. Edit the code it reads, not this file. -->"
 
 
@@ -82,6 +94,9 @@ def components_page(components: list[Registered]) -> str:
         "## fusion",
         "How the tokens of several encoders become one embedding. Options `--fusion.FIELD`.",
         fields(FusionConfig),
+        "## plugins",
+        "Which plugins a recipe pins, blocks and allows; see [versions](../plugins/versions.md#pins). Options `--plugins.FIELD`.",
+        fields(PluginsConfig),
     ]
     for r in components:
         kind, name = r.component.kind, r.component.name
@@ -103,6 +118,57 @@ def checks_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def public_page() -> str:
+    """The page of all public names."""
+    parts = [
+        "# Public names",
+        NOTE,
+        "What may be imported from outside of `twm_core`, and nothing else: see [versions](../plugins/versions.md). A class is shown with "
+        "its constructor or its fields, a function with its arguments; the docstrings have the rest.",
+    ]
+    for module, purpose, lines in surface.listing():
+        parts.append(f"## `{module}`\n\n{purpose[0].upper()}{purpose[1:]}.")
+        if lines:
+            parts.append("```text\n" + "\n".join(lines) + "\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def contract(kind: Kind) -> str:
+    """The generated part of a kind's page: methods of its config, its class, its checks."""
+    module, _, attribute = kind.interface.partition(":")
+    interface = getattr(importlib.import_module(module), attribute)
+    given = "" if kind.name in WITHOUT_GIVEN else ", given"
+    lines = [f"class {kind.config.__name__}({kind.config.__mro__[1].__name__})", *surface.members(kind.config), ""]
+    lines += [f"build(config{given}) -> {attribute}", "", f"class {attribute}"]
+    # torch's own optimizer is described by torch.
+    lines += ["    step(closure=None)"] if kind.name == "optimizer" else surface.members(interface)
+    names = ", ".join(f"`{c.name}`" for c in CHECKS[kind.name])
+    return "\n\n".join(
+        [
+            "## Signatures",
+            NOTE.replace("Edit", "From the marker above to the one below: edit"),
+            "```text\n" + "\n".join(lines) + "\n```",
+            f"`twm check-plugin` and `conformance` run {len(CHECKS[kind.name])} checks on a component of this kind: {names}. "
+            "[Conformance checks](../reference/checks.md) says what each promises.",
+        ]
+    )
+
+
+def hooks() -> str:
+    """The generated part of the page on hooks."""
+    found = [f"{name}{surface.annotated(f)}" for name, f in vars(HookSpecs).items() if name.startswith("twm_")]
+    return "## Signatures\n\n" + NOTE + "\n\n```text\n" + "\n".join(found) + "\n```"
+
+
+def between(path: Path, text: str) -> str:
+    """A page with new text between its two markers."""
+    before, begin, rest = path.read_text(encoding="utf-8").partition(GENERATED)
+    _, end, after = rest.partition(GENERATED_END)
+    if not (begin and end):
+        raise SystemExit(f"{path.relative_to(ROOT)} lacks {GENERATED} or {GENERATED_END}")
+    return f"{before}{begin}\n{text}\n{end}{after}"
+
+
 def files() -> dict[Path, str]:
     """What every generated file should hold."""
     components = first_party()
@@ -115,6 +181,9 @@ def files() -> dict[Path, str]:
         readme: f"{before}{BEGIN}\n{overview(components)}\n{END}{after}",
         ROOT / "docs/reference/components.md": components_page(components),
         ROOT / "docs/reference/checks.md": checks_page(),
+        ROOT / "docs/reference/public.md": public_page(),
+        **{p: between(p, contract(k)) for k in KINDS.values() for p in [ROOT / f"docs/contracts/{k.name}.md"]},
+        ROOT / "docs/plugins/hooks.md": between(ROOT / "docs/plugins/hooks.md", hooks()),
     }
 
 

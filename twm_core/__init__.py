@@ -29,8 +29,10 @@ from twm_core.kinds.encoder import EncoderConfig
 from twm_core.kinds.environment import EnvironmentConfig
 from twm_core.kinds.loss import LossConfig
 from twm_core.kinds.metric import MetricConfig
+from twm_core.kinds.optimizer import OptimizerConfig
 from twm_core.kinds.protocol import ProtocolConfig
 from twm_core.kinds.reader import ReaderConfig
+from twm_core.kinds.renderer import RendererConfig
 from twm_core.specs import (
     ActionSpec,
     BaselineGiven,
@@ -46,6 +48,7 @@ from twm_core.specs import (
     LossGiven,
     MetricGiven,
     ObservationSpec,
+    OptimizerGiven,
     OutputKey,
     OutputSpec,
     Score,
@@ -85,11 +88,14 @@ __all__ = [
     "MetricGiven",
     "Mismatch",
     "ObservationSpec",
+    "OptimizerConfig",
+    "OptimizerGiven",
     "OutputKey",
     "OutputSpec",
     "PluginError",
     "ProtocolConfig",
     "ReaderConfig",
+    "RendererConfig",
     "Score",
     "TwmError",
     "UnknownComponentError",

@@ -1,4 +1,4 @@
-"""Which plugins may be imported: the lists in the environment and the twm version that a distribution asks for.
+"""Which plugins may be imported: the lists in environment and recipe files, and the twm version that a distribution asks for.
 
 Both are decided before a line of the plugin has run, so a plugin that hangs or crashes the interpreter can be shut out.
 
@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 
 from twm_core.discovery import Found, Status, canonical
+from twm_core.plugin_rules import lists_in, matches
 
 DISABLE = "TWM_DISABLE_PLUGINS"
 ONLY = "TWM_PLUGINS"
@@ -23,47 +26,68 @@ ONLY = "TWM_PLUGINS"
 _LEADING_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 
 
-def refusal(found: Found, *, environ: Mapping[str, str], version: str) -> tuple[Status, str] | None:
+@dataclass(frozen=True)
+class Rules:
+    """Who may be imported: items with the place that named them.
+
+    Attributes:
+        blocked: None of these.
+        allowed: Lists of which each, where it is not empty, must name a plugin.
+    """
+
+    blocked: tuple[tuple[str, str], ...] = ()
+    allowed: tuple[tuple[tuple[str, str], ...], ...] = ()
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str], files: Sequence[str | Path] = ()) -> Rules:
+        """The rules of the environment and of the tables `plugins` in recipe files."""
+        block, allow = lists_in(files)
+        return cls(
+            (*_items(environ, DISABLE), *((item, f"plugins.block in {file}") for item, file in block)),
+            (tuple(_items(environ, ONLY)), tuple((item, f"plugins.allow in {file}") for item, file in allow)),
+        )
+
+    def refusal(self, found: Found) -> tuple[Status, str] | None:
+        """Status and reason where a plugin is shut out."""
+        for item, place in self.blocked:
+            if matches(item, distribution=found.distribution, name=found.name):
+                return "blocked", f"{place} names {item!r}"
+        for only in self.allowed:
+            if only and not any(matches(item, distribution=found.distribution, name=found.name) for item, _ in only):
+                return "blocked", f"{only[0][1]} does not name it"
+        return None
+
+
+def refusal(found: Found, *, rules: Rules, version: str) -> tuple[Status, str] | None:
     """Why `found` must not be imported, as status and reason; None when it may.
 
     Args:
         found: The entry point.
-        environ: The environment with the two lists.
+        rules: Who is shut out.
         version: The running version of twm.
     """
-    disabled = [item for item in _items(environ, DISABLE) if _matches(item, found)]
-    if disabled:
-        return "blocked", f"{DISABLE} names {disabled[0]!r}"
-    only = _items(environ, ONLY)
-    if only and not any(_matches(item, found) for item in only):
-        return "blocked", f"{ONLY} does not name it"
+    shut_out = rules.refusal(found)
+    if shut_out is not None:
+        return shut_out
     if found.refused is not None:
         return found.refused
     return _requirement(found, version)
 
 
-def unknown_names(every: Sequence[Found], environ: Mapping[str, str]) -> tuple[str, ...]:
-    """A warning for each item of the two lists that names no installed plugin, with the closest names."""
+def unknown_names(every: Sequence[Found], rules: Rules) -> tuple[str, ...]:
+    """A warning for each item of the lists that names no installed plugin, with the closest names."""
     known = sorted({name for f in every for name in (f.name, f.distribution, f.key)})
     warnings = []
-    for variable in (DISABLE, ONLY):
-        for item in _items(environ, variable):
-            if item != "*" and not any(_matches(item, f) for f in every):
-                close = get_close_matches(item, known, n=1)
-                remedy = f"did you mean {close[0]!r}?" if close else f"installed: {', '.join(known) or 'none'}"
-                warnings.append(f"{variable} names {item!r}, which is no installed plugin; {remedy}")
+    for item, place in (*rules.blocked, *(row for only in rules.allowed for row in only)):
+        if item != "*" and not any(matches(item, distribution=f.distribution, name=f.name) for f in every):
+            close = get_close_matches(item, known, n=1)
+            remedy = f"did you mean {close[0]!r}?" if close else f"installed: {', '.join(known) or 'none'}"
+            warnings.append(f"{place} names {item!r}, which is no installed plugin; {remedy}")
     return tuple(warnings)
 
 
-def _items(environ: Mapping[str, str], variable: str) -> list[str]:
-    return [item.strip() for item in environ.get(variable, "").split(",") if item.strip()]
-
-
-def _matches(item: str, found: Found) -> bool:
-    distribution, colon, name = item.rpartition(":")
-    if colon:
-        return canonical(distribution) == found.distribution and name == found.name
-    return item in ("*", found.name) or canonical(item) == found.distribution
+def _items(environ: Mapping[str, str], variable: str) -> list[tuple[str, str]]:
+    return [(item.strip(), variable) for item in environ.get(variable, "").split(",") if item.strip()]
 
 
 def _requirement(found: Found, version: str) -> tuple[Status, str] | None:

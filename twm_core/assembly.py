@@ -24,6 +24,7 @@ from twm_core.kinds.decoder import DecoderConfig
 from twm_core.kinds.dynamics import DynamicsConfig
 from twm_core.kinds.encoder import EncoderConfig
 from twm_core.kinds.loss import LossConfig
+from twm_core.plugin_rules import PLUGINS, PluginsConfig, check_pins, check_used
 from twm_core.recipe import DEFAULT, FUSION, TRAINING, Part, Recipe, to_layer, yields
 from twm_core.registry import Registered, Registry
 from twm_core.specs import ActionSpec, EmbeddingSpec, LatentSpec, ObservationSpec, OutputSpec
@@ -57,6 +58,7 @@ class Plan:
         parts: The planned components by kind, in the order of the recipe.
         training: Validated training options.
         fusion: How the encoders' tokens are joined.
+        plugins: Which plugins are pinned, blocked and allowed.
         seen: What the dataset gives.
         action: The dataset's actions, None where it has none.
         embeddings: What each encoder gives, in order.
@@ -70,6 +72,7 @@ class Plan:
     parts: dict[str, tuple[Planned, ...]]
     training: TrainingConfig
     fusion: FusionConfig
+    plugins: PluginsConfig
     seen: ObservationSpec
     action: ActionSpec | None
     embeddings: tuple[EmbeddingSpec, ...]
@@ -86,7 +89,9 @@ class Plan:
     def resolved(self) -> dict[str, Any]:
         """The recipe with every option spelled out, as nested values for TOML."""
         slots = {k: [(p.name, p.config.model_dump(mode="json")) for p in v] for k, v in self.parts.items()}
-        return to_layer(slots, {FUSION: self.fusion.model_dump(mode="json"), TRAINING: self.training.model_dump(mode="json")})
+        tables = {FUSION: self.fusion.model_dump(mode="json"), TRAINING: self.training.model_dump(mode="json")}
+        said = self.plugins.model_dump(mode="json", exclude_defaults=True)
+        return to_layer(slots, {**tables, **({PLUGINS: said} if said else {})})
 
     def describe(self) -> str:
         """The flow of specs, one line a stage, for people."""
@@ -131,9 +136,12 @@ def assemble(recipe: Recipe, registry: Registry) -> Plan:
     """
     training: TrainingConfig = validate_config(TrainingConfig, recipe.tables[TRAINING], f"{TRAINING}.", recipe, "the table training")
     fusion: FusionConfig = validate_config(FusionConfig, recipe.tables[FUSION], f"{FUSION}.", recipe, "the table fusion")
+    plugins: PluginsConfig = validate_config(PluginsConfig, recipe.tables[PLUGINS], f"{PLUGINS}.", recipe, "the table plugins")
+    check_pins(plugins.require, registry.plugins, recipe.origin(f"{PLUGINS}.require"))
     parts: dict[str, tuple[Planned, ...]] = {}
     for slot, chosen in recipe.slots.items():
         parts[slot] = tuple(_plan_part(slot, part, recipe, registry) for part in chosen)
+        check_used(plugins, (p.registered for p in parts[slot]), recipe.origin)
     notes = list(recipe.notes)
 
     dataset, dynamics = parts["dataset"][0], parts["dynamics"][0]
@@ -178,7 +186,7 @@ def assemble(recipe: Recipe, registry: Registry) -> Plan:
         raise AssemblyError("no loss fits the recipe", "choose one with --loss")
     parts["loss"] = tuple(losses)
     _refuse_untrained(dynamics, latent, losses)
-    return Plan(parts, training, fusion, seen, action, tuple(embeddings), embedding, latent, tuple(outputs), output, tuple(notes))
+    return Plan(parts, training, fusion, plugins, seen, action, tuple(embeddings), embedding, latent, tuple(outputs), output, tuple(notes))
 
 
 def _refuse_unseen_images(dataset: Planned, encoders: Iterable[Planned], seen: ObservationSpec, registry: Registry) -> None:
@@ -263,8 +271,21 @@ def combine_outputs(decoders: Iterable[Planned], outputs: Iterable[OutputSpec]) 
     return OutputSpec(keys=tuple(keys))
 
 
+def find_part(slot: str, name: str, recipe: Recipe, registry: Registry) -> Registered:
+    """The component that a recipe chose for a slot; a name that a preset or default of twm chose means twm's,
+    one that a checkpoint holds means that of its distribution.
+
+    Raises:
+        UnknownComponentError: It is not installed.
+        AmbiguousComponentError: A user wrote a bare name that more than one distribution has.
+    """
+    choice = recipe.origin(f"{slot}.{'components' if KINDS[slot].several else 'component'}")
+    own = recipe.owners.get((slot, name), "twm" if yields(choice) else None)
+    return registry.find(slot, name, own=own)
+
+
 def _plan_part(slot: str, part: Part, recipe: Recipe, registry: Registry) -> Planned:
-    registered = registry.find(slot, part.component)
+    registered = find_part(slot, part.component, recipe, registry)
     prefix = f"{slot}.{part.component}." if KINDS[slot].several else f"{slot}."
     config = validate_config(registered.load_config(), part.options, prefix, recipe, registered.whose)
     return Planned(part.component, registered, config)

@@ -36,7 +36,8 @@ from twm_core.manifest import (
 )
 from twm_core.nn.world_model import WorldModel
 
-_SLOTS = {"encoder": "encoders", "dynamics": "dynamics", "decoder": "decoders", "loss": "losses"}
+SLOTS = {"encoder": "encoders", "dynamics": "dynamics", "decoder": "decoders", "loss": "losses"}
+"""Where the modules of each kind stand in a world model."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class TrainerState:
 def prefix_of(part: Planned) -> str:
     """What the names of a component's tensors start with in the world model's state."""
     kind = part.registered.component.kind
-    return f"{_SLOTS[kind]}." if kind == "dynamics" else f"{_SLOTS[kind]}.{part.name}."
+    return f"{SLOTS[kind]}." if kind == "dynamics" else f"{SLOTS[kind]}.{part.name}."
 
 
 def describe_components(plan: Plan, model: Mapping[str, Tensor]) -> list[dict[str, Any]]:
@@ -69,7 +70,7 @@ def describe_components(plan: Plan, model: Mapping[str, Tensor]) -> list[dict[st
                 "layout_version": component.layout_version,
                 "config": part.config.model_dump(mode="json"),
             }
-            if kind in _SLOTS:
+            if kind in SLOTS:
                 own = {k: v for k, v in model.items() if k.startswith(prefix_of(part))}
                 row["tensors"] = len(own)
                 row["layout_sha256"] = layout_hash({k: (str(v.dtype), tuple(v.shape)) for k, v in own.items()})
@@ -170,7 +171,7 @@ def load_model(folder: Path, plan: Plan, model: WorldModel, manifest: Mapping[st
         CheckpointError: A tensor is missing, superfluous, or of another shape or dtype; the component is named.
     """
     tensors = _load(folder / MODEL)
-    for part in (p for kind, parts in plan.parts.items() if kind in _SLOTS for p in parts):
+    for part in (p for kind, parts in plan.parts.items() if kind in SLOTS for p in parts):
         rows = [r for r in manifest["components"] if (r["kind"], r["chosen_as"]) == (part.registered.component.kind, part.name)]
         if rows:
             _check_layout(tensors, part, rows[0], folder)
@@ -216,12 +217,16 @@ def _check_same(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], pla
         if a.shape != b.shape or a.dtype != b.dtype:
             problems.append(f"{k} is {a.dtype} {list(a.shape)}, expected {b.dtype} {list(b.shape)}")
     if problems:
-        parts = [p for kind, ps in plan.parts.items() if kind in _SLOTS for p in ps]
-        owners = sorted({p.whose for p in parts if any(x.startswith(prefix_of(p)) for x in problems)})
+        parts = [p for kind, ps in plan.parts.items() if kind in SLOTS for p in ps]
+        concerned = [p for p in parts if any(x.startswith(prefix_of(p)) for x in problems)]
+        owners = sorted({p.whose for p in concerned})
         shown = "; ".join(sorted(problems)[:4]) + (f"; and {len(problems) - 4} more" if len(problems) > 4 else "")
         raise CheckpointError(
             f"checkpoint {folder} does not fit {', '.join(owners) or 'the world model'}: {shown}",
-            "use the versions and options that wrote it (twm inspect shows them)",
+            "use the versions and options that wrote it (twm inspect shows them)"
+            + "".join(
+                f"; or {p.registered.plugin.distribution} changed its parameters without a new layout_version" for p in concerned[:1]
+            ),
         )
 
 

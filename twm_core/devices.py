@@ -7,6 +7,11 @@ import torch
 from twm_core.errors import UsageError
 
 
+def accelerator() -> torch.device | None:
+    """The first GPU, or None where there is none."""
+    return torch.device("cuda") if torch.cuda.is_available() else None
+
+
 def choose_device(name: str) -> torch.device:
     """The device called `name`; `auto` takes the first GPU if there is one.
 
@@ -14,7 +19,7 @@ def choose_device(name: str) -> torch.device:
         UsageError: There is no such device.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return accelerator() or torch.device("cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -8,6 +8,8 @@ seed, data and forecasters: see `twm_core.scoring.engine`. What is decoded besid
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +23,7 @@ from twm_core.devices import choose_device
 from twm_core.errors import CheckpointError, UsageError
 from twm_core.forecast_errors import forecast_errors, scored_keys
 from twm_core.kinds.dataset import DatasetConfig
-from twm_core.manifest import check_installed, resolve_checkpoint, verify_files
+from twm_core.manifest import check_installed, owners, resolve_checkpoint, verify_files
 from twm_core.nn.build import build_dataset, build_world_model
 from twm_core.nn.world_model import WorldModel
 from twm_core.recipe import FUSION, TRAINING, Layer, option_layer, resolve, to_layer
@@ -67,7 +69,7 @@ def load_run(
     slots: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for row in manifest["components"]:
         slots.setdefault(row["kind"], []).append((row["chosen_as"], row["config"]))
-    layers = [Layer(str(folder), to_layer(slots, {t: manifest.get(t, {}) for t in (TRAINING, FUSION)}))]
+    layers = [Layer(str(folder), to_layer(slots, {t: manifest.get(t, {}) for t in (TRAINING, FUSION)}), owners(manifest))]
     layers += [option_layer(k, v, f"option --set {k}") for k, v in (overrides or {}).items()]
     plan = assemble(resolve(layers), registry)
     model = build_world_model(plan, seed=0)
@@ -264,12 +266,17 @@ def _under(fixed: Protocol, request: Request, recipe: Mapping[str, Any]) -> dict
         differs = ", ".join(f"dataset.{k} = {row['config'].get(k)!r} instead of {v!r}" for k, v in other.items())
         raise CheckpointError(
             f"{request.target} was trained with {differs}, so it may have learned from what protocol {fixed.name} tests",
-            f"train it with {' '.join(f'--dataset.{k} {v}' for k, v in other.items())}, or set the fields of the protocol"
+            f"train it with {' '.join(f'--dataset.{k} {_word(v)}' for k, v in other.items())}, or set the fields of the protocol"
             f" (protocol.{fixed.name}.FIELD)",
         )
     _refuse_fixed(fixed, recipe)
     component = {} if row["name"] == fixed.dataset else {"dataset.component": fixed.dataset}
     return {**component, **{f"dataset.{k}": v for k, v in fixed.options.items()}, **recipe}
+
+
+def _word(value: Any) -> str:
+    """A value as one word of the command line."""
+    return shlex.quote(value if isinstance(value, str) else json.dumps(_plain(value)))
 
 
 def _dataset_alone(request: Request, registry: Registry, recipe: Mapping[str, Any], fixed: Protocol | None) -> _Subject:
@@ -284,7 +291,7 @@ def _dataset_alone(request: Request, registry: Registry, recipe: Mapping[str, An
     if fixed is not None:
         _refuse_fixed(fixed, recipe)
     options = {**({} if fixed is None else fixed.options), **{k.removeprefix("dataset."): v for k, v in recipe.items()}}
-    chosen = choose(registry, "dataset", name, options)
+    chosen = choose(registry, "dataset", name, options, own=None if fixed is None else "twm")
     seen, action = cast(DatasetConfig, chosen.config).observations()
     dataset = cast(Dataset, chosen.build(DatasetGiven(seen=seen, action=action)))
     return _Subject(chosen.name, dataset, seen, None, {}, "auto", {})
@@ -342,13 +349,14 @@ def _agents(
         for name in options["metric"]:
             if name in fixed.metrics:
                 raise UsageError(f"--set metric.{name}: protocol {fixed.name} fixes this metric", "evaluate without --protocol")
-    metrics = choose_metrics(registry, [*usual, *request.metrics], {**options["metric"], **(fixed.metrics if fixed else {})})
+    by_metric = {**options["metric"], **(fixed.metrics if fixed else {})}
+    metrics = choose_metrics(registry, [*usual, *request.metrics], by_metric, asked=request.metrics)
     refuse_unused("metric", options["metric"], dict.fromkeys((*metrics, *request.metrics), 1))
     names = list(request.baselines) if request.baselines else None if fixed is None else list(fixed.baselines)
     fields = {**(fixed.baselines if fixed else {}), **options["baseline"]}
-    baselines, left_out = choose_baselines(registry, seen, names, fields, asked=request.baselines)
+    baselines, left_out, defective = choose_baselines(registry, seen, names, fields, asked=request.baselines)
     refuse_unused("baseline", options["baseline"], dict.fromkeys((*baselines, *request.baselines), 1))
-    notes += left_out if fixed is not None else []
+    notes += [*(left_out if fixed is not None else []), *defective]
     entrants = []
     if subject.model is not None:
         forecaster = WorldModelForecaster(subject.model, futures=request.futures)

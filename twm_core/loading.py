@@ -13,6 +13,7 @@ import os
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
@@ -117,8 +118,11 @@ class Loader:
             hooks += 1
         if not hooks:
             remarks.append("it implements no hook")
-        self.manager.register(subject, name=key)
-        return remarks
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            self.manager.register(subject, name=key)
+        # What pluggy says of hooks and arguments that are deprecated (`warn_on_impl` in their specification) belongs to the row.
+        return [*remarks, *(f"{w.category.__name__}: {w.message}" for w in caught)]
 
     def _components(self, found: Found, subject: object) -> tuple[Component, ...]:
         components: list[Component] = []

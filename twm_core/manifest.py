@@ -199,6 +199,27 @@ def check_installed(manifest: Mapping[str, Any], registry: Registry) -> None:
             ) from error
 
 
+def active_plugins(registry: Registry) -> list[str]:
+    """Every plugin that is loaded, `distribution:name version`: also one without a part in the recipe may observe a run."""
+    return [f"{p.distribution}:{p.name} {p.version}" for p in registry.plugins if p.status == "loaded"]
+
+
+def changed_plugins(manifest: Mapping[str, Any], registry: Registry) -> list[str]:
+    """What is otherwise about the loaded plugins than when a checkpoint was written, in words."""
+    before, now = (
+        {name: version for name, _, version in (str(p).rpartition(" ") for p in rows)}
+        for rows in (manifest.get("plugins", []), active_plugins(registry))
+    )
+    changes = [f"{name} {version} is not there now" for name, version in before.items() if name not in now]
+    changes += [f"{name} {version} was not there" for name, version in now.items() if name not in before]
+    return changes + [f"{name} was {version}, is {now[name]}" for name, version in before.items() if now.get(name, version) != version]
+
+
+def owners(manifest: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """The distribution of every component of a checkpoint, by kind and the name by which the recipe chose it."""
+    return {(row["kind"], row["chosen_as"]): row["distribution"] for row in manifest["components"]}
+
+
 def read_header(file: Path) -> tuple[dict[str, Any], int]:
     """The header of a safetensors file (tensor name to dtype, shape, data_offsets; `__metadata__`) and the offset of the data.
 

@@ -1,4 +1,4 @@
-"""The optimiser of a run, its learning rate (warm-up and cosine), and a moving average of the weights.
+"""The optimizer of a run, its learning rate (warm-up and cosine), and a moving average of the weights.
 
 lr(k) = lr * min((k + 1) / warmup, end + (1 - end) * (1 + cos(pi * progress)) / 2), a pure function of the step, so that resuming needs
 no scheduler state. Loshchilov & Hutter, "Decoupled weight decay regularization", 2019.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from twm_core.laprop import LaProp
+from twm_core.assembly import Plan
+from twm_core.specs import OptimizerGiven
 from twm_core.training_config import TrainingConfig
 
 
@@ -25,15 +26,19 @@ def learning_rate(config: TrainingConfig, step: int) -> float:
     return config.lr * min(ramp, cosine)
 
 
-def make_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """The chosen optimiser; weight decay on matrices and kernels only, never on biases, scales and embeddings of one axis."""
-    matrices = [p for p in model.parameters() if p.dim() >= 2]
-    others = [p for p in model.parameters() if p.dim() < 2]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    groups = [g for g in groups if g["params"]]
-    if config.optimizer == "laprop":
-        return LaProp(groups, lr=config.lr, agc=config.agc)
-    return torch.optim.AdamW(groups, lr=config.lr, fused=True)
+def decay_groups(parameters: Mapping[str, Any], weight_decay: float) -> list[dict[str, Any]]:
+    """Parameters in groups as `torch.optim` takes them: matrices and kernels decay, biases, scales and embeddings of one axis never do."""
+    matrices = [p for p in parameters.values() if p.dim() >= 2]
+    others = [p for p in parameters.values() if p.dim() < 2]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return [g for g in groups if g["params"]]
+
+
+def make_optimiser(model: nn.Module, plan: Plan) -> torch.optim.Optimizer:
+    """The optimizer of a plan over the trainable parameters of a model."""
+    part = plan.one("optimizer")
+    parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    return part.registered.load_build()(part.config, OptimizerGiven(parameters=parameters, lr=plan.training.lr))
 
 
 def optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

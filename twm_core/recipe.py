@@ -13,7 +13,8 @@ and a slot of several names them in `components` and has one table for each:
     [loss.kl]
     free_nats = 1.0
 
-Two more tables belong to no component: `training`, and `fusion`, which tells how several encoders are joined. A layer may also name a
+Three more tables belong to no component: `training`; `fusion`, which tells how several encoders are joined; and `plugins`, which pins
+and blocks plugins (see `plugin_rules.py`). A layer may also name a
 preset, `preset = "dreamer-v3"` and `size = "12m"`: a whole recipe that stands in place of the defaults (see `presets.py`).
 
 The dotted path of a value (`dynamics.hidden`, `loss.kl.free_nats`) is the same in files, in `--set` and as a command-line flag.
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,12 @@ import tomli_w
 
 from twm_core.errors import UsageError
 from twm_core.kinds import RECIPE_KINDS
+from twm_core.plugin_rules import PLUGINS
 from twm_core.presets import SIZE, load_preset
 
 TRAINING = "training"
 FUSION = "fusion"
-TABLES = (FUSION, TRAINING)
+TABLES = (FUSION, TRAINING, PLUGINS)
 """Tables that belong to no component."""
 
 DEFAULT = "default"
@@ -44,10 +46,17 @@ PRESET = "preset"
 
 @dataclass(frozen=True)
 class Layer:
-    """One source of values: its name for messages (`default`, a file name, `option --dynamics.hidden`) and its nested values."""
+    """One source of values.
+
+    Attributes:
+        origin: Its name for messages: `default`, a file name, `option --dynamics.hidden`.
+        values: Its nested values.
+        owners: Distributions of components that it chose by their bare names, by (slot, name): a checkpoint knows them.
+    """
 
     origin: str
     values: Mapping[str, Any]
+    owners: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,12 +69,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Chosen components of every slot, the other tables' options, and where each value came from (dotted path to origin)."""
+    """Chosen components of every slot, the other tables' options, and where each value came from (dotted path to origin).
+
+    `owners` names the distributions that are meant by bare names, by (slot, name), where a layer knew them.
+    """
 
     slots: dict[str, tuple[Part, ...]]
     tables: dict[str, dict[str, Any]]
     origins: dict[str, str]
     notes: tuple[str, ...] = ()
+    owners: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def origin(self, path: str) -> str:
         """Where the value at `path` came from."""
@@ -95,7 +108,7 @@ def with_preset(layers: Sequence[Layer]) -> list[Layer]:
         raise UsageError(f"{named[SIZE][1]}: size {named[SIZE][0]!r} without a preset", "add preset = or --preset")
     (name, origin), (size, _) = named[PRESET], named.get(SIZE, (None, ""))
     title = f"{PRESET} {name}" + (f" {size}" if size is not None else "")
-    rest = [Layer(x.origin, {k: v for k, v in x.values.items() if k not in (PRESET, SIZE)}) for x in layers if x.origin != DEFAULT]
+    rest = [replace(x, values={k: v for k, v in x.values.items() if k not in (PRESET, SIZE)}) for x in layers if x.origin != DEFAULT]
     return [Layer(title, load_preset(name, size, origin)), *rest]
 
 
@@ -137,8 +150,12 @@ def resolve(layers: Sequence[Layer]) -> Recipe:
     tables: dict[str, dict[str, tuple[Any, str]]] = {name: {} for name in TABLES}
     origins: dict[str, str] = {}
     notes: list[str] = []
+    owners: dict[tuple[str, str], str] = {}
     for layer in with_preset(layers):
         for slot, table in layer.values.items():
+            if isinstance(table, Mapping) and ("component" in table or "components" in table):  # whoever chooses anew means what they say
+                owners = {key: owner for key, owner in owners.items() if key[0] != slot}
+                owners |= {key: owner for key, owner in layer.owners.items() if key[0] == slot}
             if slot not in TABLES and slot not in RECIPE_KINDS:
                 raise UsageError(f"{layer.origin}: unknown table {slot!r}", f"tables are {', '.join([*RECIPE_KINDS, *TABLES])}")
             if not isinstance(table, Mapping):
@@ -151,7 +168,7 @@ def resolve(layers: Sequence[Layer]) -> Recipe:
                 _merge_one(layer.origin, slot, table, chosen, options, origins, notes)
     slots: dict[str, tuple[Part, ...]] = {}
     for slot, kind in RECIPE_KINDS.items():
-        names = chosen.get(slot, [])
+        names = chosen.get(slot, []) or [n for n in (kind.default,) if n is not None]
         if not names:
             raise UsageError(f"the recipe names no {slot}", f"choose one with --{slot}")
         slots[slot] = tuple(Part(n, {k: v for k, (v, _) in options.get((slot, n), {}).items()}) for n in names)
@@ -160,13 +177,14 @@ def resolve(layers: Sequence[Layer]) -> Recipe:
             origins.update({prefix + k: o for k, (_, o) in options.get((slot, name), {}).items()})
     for (slot, name), values in options.items():
         for key, (_, origin) in values.items():
-            if name not in chosen[slot] and not yields(origin):
+            names = [part.component for part in slots[slot]]
+            if name not in names and not yields(origin):
                 raise UsageError(
-                    f"{origin} sets {slot}.{name}.{key}, but {name!r} is not a chosen {slot} ({', '.join(chosen[slot])})",
+                    f"{origin} sets {slot}.{name}.{key}, but {name!r} is not a chosen {slot} ({', '.join(names)})",
                     f"add --{slot} {name}, or remove the option",
                 )
     origins.update({f"{name}.{k}": o for name, table in tables.items() for k, (_, o) in table.items()})
-    return Recipe(slots, {n: {k: v for k, (v, _) in table.items()} for n, table in tables.items()}, origins, tuple(notes))
+    return Recipe(slots, {n: {k: v for k, (v, _) in table.items()} for n, table in tables.items()}, origins, tuple(notes), owners)
 
 
 def _merge_several(
@@ -216,7 +234,7 @@ def _merge_one(
         name = table["component"]
         if not isinstance(name, str):
             raise UsageError(f"{origin}: {slot}.component must be a name, got {name!r}", f'write component = "{slot}-name"')
-        before = chosen.get(slot, [])
+        before = chosen.get(slot, []) or [n for n in (RECIPE_KINDS[slot].default,) if n is not None]
         if before and before != [name]:
             lost = _drop(options, slot, before[0])
             if lost:
@@ -224,6 +242,9 @@ def _merge_one(
         chosen[slot] = [name]
         origins[f"{slot}.component"] = origin
     rest = {k: (v, origin) for k, v in table.items() if k != "component"}
+    default = RECIPE_KINDS[slot].default
+    if default is not None:
+        chosen.setdefault(slot, [default])
     if rest and not chosen.get(slot):
         raise UsageError(f"{origin}: options for {slot} before one is chosen", f"add component = to the table {slot}")
     if rest:

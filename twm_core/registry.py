@@ -137,8 +137,14 @@ class Registry:
             _check_kind(kind)
         return tuple(r for r in self._registered if kind in (None, r.component.kind))
 
-    def find(self, kind: str, name: str) -> Registered:
+    def find(self, kind: str, name: str, *, own: str | None = None) -> Registered:
         """The component of this kind called `name` (`rssm-cat`, or `acme-worlds:rssm-cat`).
+
+        Args:
+            kind: One of `twm_core.KINDS`.
+            name: Bare or qualified.
+            own: The distribution in whose own text a bare name stands (a preset of twm, a default of a command): it means its own component
+                there, whoever else has one of that name. None for what a user wrote.
 
         Raises:
             UsageError: There is no such kind.
@@ -153,12 +159,17 @@ class Registry:
         ]
         if not matches:
             raise self._unknown(kind, name, bare, wanted)
-        if len(matches) > 1:
+        mine = [r for r in matches if r.plugin.distribution == own]
+        if len(matches) > 1 and not mine:
             qualified = [r.qualified for r in matches]
             raise AmbiguousComponentError(
                 f"{kind} {name!r} is provided by {' and '.join(r.plugin.whose for r in matches)}", f"say {' or '.join(qualified)}"
             )
-        return matches[0]
+        return (mine or matches)[0]
+
+    def shared(self, kind: str, name: str) -> bool:
+        """Whether more than one distribution has a component of this kind and bare name."""
+        return sum((r.component.kind, r.component.name) == (kind, name) for r in self._registered) > 1
 
     def commands(self) -> dict[str, tuple[str, Plugin]]:
         """Extra commands by name: `module:function` and the plugin that brings it. Of namesakes the first plugin's counts."""
@@ -228,35 +239,47 @@ class Registry:
         hints = []
         if namesakes or close:
             hints.append(f"did you mean {(namesakes or close)[0]!r}?")
-        missing = sum(p.status != "loaded" for p in self.plugins)
-        if missing:
-            hints.append(f"{missing} plugin{'s' if missing > 1 else ''} did not load (twm list-plugins --broken)")
-        return UnknownComponentError(message, "; ".join(hints) or "`twm list-plugins` shows what is installed")
+        missing = self.not_loaded()
+        return UnknownComponentError(message, "; ".join([*hints, *missing]) or "`twm list-plugins` shows what is installed")
+
+    def not_loaded(self) -> list[str]:
+        """What a user should know of plugins that are not there: none installed, some blocked, some broken; empty where all is well."""
+        if not self.plugins:
+            return ["no plugin is installed: install a distribution that has some, or give a file with -p FILE.py"]
+        blocked = [p for p in self.plugins if p.status == "blocked"]
+        broken = sum(p.status not in ("loaded", "blocked") for p in self.plugins)
+        found = []
+        if blocked:
+            found.append(f"{_count(len(blocked))} {'are' if len(blocked) > 1 else 'is'} blocked ({blocked[0].reason})")
+        if broken:
+            found.append(f"{_count(broken)} did not load (twm list-plugins --broken)")
+        return found
 
 
-def discover(*, files: Sequence[str | Path] = (), environ: Mapping[str, str] | None = None) -> Registry:
+def discover(*, files: Sequence[str | Path] = (), environ: Mapping[str, str] | None = None, recipes: Sequence[str | Path] = ()) -> Registry:
     """Find and load all plugins. A bad installed plugin becomes a row with its reason; it never raises.
 
     Args:
         files: One-file plugins, asked for by path; they load whatever `environ` blocks.
         environ: Holds `TWM_DISABLE_PLUGINS` and `TWM_PLUGINS`; the process' environment by default.
+        recipes: Recipe files whose tables `plugins` block and allow, too.
 
     Raises:
         UsageError: One of `files` does not exist or is not a Python file.
         PluginError: One of `files` cannot be loaded: whoever names a file wants that file.
     """
-    environ = os.environ if environ is None else environ
+    rules = admission.Rules.of(os.environ if environ is None else environ, recipes)
     manager = PluginManager(GROUP)
     manager.add_hookspecs(HookSpecs)
     loader = Loader(manager=manager)
     found, unreadable = installed()
-    loaded = [_admit_and_load(each, loader, environ) for each in found]
+    loaded = [_admit_and_load(each, loader, rules) for each in found]
     loaded += [_load_file(path, loader) for path in dict.fromkeys(files)]
-    return Registry(manager=manager, loaded=loaded, warnings=(*unreadable, *admission.unknown_names(found, environ)))
+    return Registry(manager=manager, loaded=loaded, warnings=(*unreadable, *admission.unknown_names(found, rules)))
 
 
-def _admit_and_load(found: Found, loader: Loader, environ: Mapping[str, str]) -> Loaded:
-    refused = admission.refusal(found, environ=environ, version=twm_core.__version__)
+def _admit_and_load(found: Found, loader: Loader, rules: admission.Rules) -> Loaded:
+    refused = admission.refusal(found, rules=rules, version=twm_core.__version__)
     return loader.load(found, found.load) if refused is None else Loaded(plugin=found.row(*refused))
 
 
@@ -268,6 +291,10 @@ def _load_file(path: str | Path, loader: Loader) -> Loaded:
         raise PluginError(f"plugin file {found.value!r} cannot be loaded: {loaded.plugin.reason}", "mend the file") from loaded.error
     version = getattr(sys.modules[found.name], "__version__", found.version)
     return replace(loaded, plugin=replace(loaded.plugin, version=str(version)))
+
+
+def _count(plugins: int) -> str:
+    return f"{plugins} plugin{'s' if plugins > 1 else ''}"
 
 
 def _check_kind(kind: str) -> None:

@@ -9,7 +9,9 @@ component's `build` receives the resolved specs: no component guesses a width or
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -276,6 +278,19 @@ class LossGiven(Spec):
     output: OutputSpec
     latent: LatentSpec
     seen: ObservationSpec
+
+
+@dataclass(frozen=True)
+class OptimizerGiven:
+    """What an optimizer's `build` receives beside its config.
+
+    Attributes:
+        parameters: The trainable parameters by name (`torch.nn.Parameter`; this module does without torch).
+        lr: The highest learning rate; the training loop sets `group["lr"]` before every step.
+    """
+
+    parameters: Mapping[str, Any]
+    lr: float
 
 
 class DatasetGiven(Spec):

@@ -40,7 +40,7 @@ class Trainer:
         config = plan.training
         self.plan, self.config, self.device = plan, config, device
         self.model: WorldModel = build_world_model(plan, seed=config.seed).to(device)
-        self.optimiser = make_optimiser(self.model, config)
+        self.optimiser = make_optimiser(self.model, plan)
         self.average = MovingAverage(self.model, config.ema) if config.ema else None
         self.batches = TrainingBatches(windows, batch=config.batch, seed=config.seed, augment=dataset.augment)
         self.generator = torch.Generator(device=device).manual_seed(config.seed)

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,14 +29,14 @@ from torch import Tensor
 
 from twm_core import atomic
 from twm_core.assembly import Plan
+from twm_core.blame import naming, owners
 from twm_core.checkpoint import remove_old, save_checkpoint, writing
 from twm_core.curves import Curves
 from twm_core.data.dataset import to_device
 from twm_core.data.loader import evenly_spaced, read_ahead
 from twm_core.devices import choose_device
 from twm_core.errors import CheckpointError, DataError
-from twm_core.laprop import clip_adaptively
-from twm_core.manifest import RunFolder
+from twm_core.manifest import RunFolder, active_plugins, changed_plugins, read_manifest
 from twm_core.nn.build import build_dataset
 from twm_core.nn.world_model import WorldModel
 from twm_core.optimisation import learning_rate
@@ -93,6 +94,9 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
     if former is not None:
         trainer.restore(former)
         reporter.note(f"resumed at step {trainer.step}")
+        changes = changed_plugins(read_manifest(former), registry)
+        if changes:
+            reporter.note(f"plugins have changed since: {'; '.join(changes)}")
     else:
         trainer.collect_statistics()
     with writing(folder, f"run folder {run}"):
@@ -112,7 +116,7 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
         "training": config.model_dump(mode="json"),
         "fusion": plan.fusion.model_dump(mode="json"),
         "dataset_sha256": dataset.fingerprint(),
-        "plugins": [f"{p.distribution}:{p.name} {p.version}" for p in registry.plugins if p.status == "loaded"],
+        "plugins": active_plugins(registry),
     }
 
     model, optimiser = fabric.setup(trainer.model, trainer.optimiser)
@@ -145,7 +149,8 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
 
     begun = time.perf_counter()
     ahead = read_ahead(trainer.batches, trainer.step, config.steps, workers=config.workers, prefetch=config.prefetch)
-    with _signals() as stop, ahead as stream:
+    owned = owners(plan, trainer.model, {"dataset": dataset, "optimizer": trainer.optimiser})
+    with _signals() as stop, ahead as stream, naming(owned, partial(_left, folder)):
         try:
             while trainer.step < config.steps:
                 lr = learning_rate(config, trainer.step)
@@ -157,8 +162,6 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
                 total, terms = model(batch, trainer.generator, trainer.step, withheld)
                 optimiser.zero_grad(set_to_none=True)
                 fabric.backward(total)
-                if config.agc and config.optimizer != "laprop":  # LaProp clips by itself
-                    clip_adaptively(trainer.model.parameters(), config.agc)
                 norm = fabric.clip_gradients(model, optimiser, max_norm=config.clip, error_if_nonfinite=False) if config.clip else None
                 _check_finite(total, norm, trainer.step, terms)
                 optimiser.step()
@@ -212,6 +215,11 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
         "waiting": round(stream.waited / max(time.perf_counter() - begun, 1e-9), 4),
         "metrics": dict(trainer.metrics),
     }
+
+
+def _left(folder: RunFolder) -> str:
+    last = folder.pointed("latest")
+    return f"the last good checkpoint is {folder.checkpoints / last}: go on with --resume" if last else "there is no checkpoint yet"
 
 
 def _headline(metrics: dict[str, float]) -> dict[str, float]:

@@ -15,15 +15,10 @@ class TrainingConfig(ComponentConfig):
     steps: int = Field(300, ge=1, description="Optimiser steps of the whole run.")
     batch: int = Field(8, ge=1, description="Windows in a batch.")
     seed: int = Field(0, ge=0, description="Seed of parameters, window order and samples.")
-    optimizer: Literal["adamw", "laprop"] = Field("adamw", description="AdamW, or LaProp, which is DreamerV3's.")
     lr: float = Field(2e-3, gt=0, description="Highest learning rate.")
     warmup: int = Field(30, ge=0, description="Steps of linear warm-up of the learning rate.")
     lr_end: float = Field(0.05, ge=0, le=1, description="Learning rate at the end of the cosine, as a fraction of the highest.")
-    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of matrices.")
     clip: float = Field(5.0, ge=0, description="Largest norm of the gradient; 0 switches clipping off.")
-    agc: float = Field(
-        0.0, ge=0, description="Adaptive clipping: largest norm of a tensor's gradient as a share of the tensor's norm; 0 is off."
-    )
     scheduled_sampling: float = Field(
         0.0,
         ge=0,

@@ -8,7 +8,6 @@ import torch
 from worker import ACTION, BATCH, BLOCKS, CLASSES, DEPTH, DETER, GROUPS, HIDDEN, HORIZON, ROWS, STEPS, UNITS, VECTOR, Job, inputs, serve
 
 from twm_core.fusion import FusionConfig
-from twm_core.laprop import LaProp
 from twm_core.nn.fusion import Fusion
 from twm_core.nn.world_model import LossTerm, WorldModel
 from twm_core.registry import discover
@@ -23,6 +22,7 @@ from twm_core.specs import (
     ObservationSpec,
     OutputSpec,
 )
+from twm_optimizers.laprop import LaProp
 
 REGISTRY = discover()
 

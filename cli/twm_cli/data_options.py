@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from pydantic import ValidationError
 
-from twm_cli.fields import field_option, option, word_type
+from twm_cli.component_options import FieldOptions, config_of
+from twm_cli.fields import option
 from twm_cli.session import Session
-from twm_cli.words import occurrences, parse_value
+from twm_cli.words import occurrences
 from twm_core.data.schema import TRAFFIC_FEATURES
 from twm_core.errors import TwmError, UsageError
 from twm_core.kinds.reader import ReaderConfig
@@ -30,7 +29,7 @@ from twm_core.suggest import did_you_mean
 if TYPE_CHECKING:
     from twm_core.data.reader import Reader
 
-PREFIX = "reader."
+PREFIX = "reader"
 COLUMNS = "columns"
 MAPPING = "mapping"
 """The reader that `--map` chooses, and the field that it sets."""
@@ -64,7 +63,6 @@ class ReaderOptions:
     Attributes:
         registered: The reader; None where no word names one.
         first_is_reader: Whether the first argument is the reader's name.
-        parameters: The options of its fields.
 
     Raises:
         TwmError: No reader is called so, or it has no such field. Not while a shell asks for completions or for help.
@@ -73,9 +71,7 @@ class ReaderOptions:
     def __init__(self, session: Session, extra: Mapping[str, bool], *, positional: bool) -> None:
         self._session = session
         self._own = {**_SHARED, **extra}
-        self._fields: dict[str, tuple[str, str, bool]] = {}  # option -> parameter, field, whether it takes a TOML value
-        self._takes_value = dict(self._own)
-        self.parameters: list[inspect.Parameter] = []
+        self._options = FieldOptions()
         self.first_is_reader = False
         try:
             self.registered: Registered | None = self._first_argument() if positional else self._named()
@@ -86,6 +82,15 @@ class ReaderOptions:
             if not (session.completing or session.wants_help):
                 raise
             self.registered = None
+
+    @property
+    def parameters(self) -> list[inspect.Parameter]:
+        """The options of the reader's fields."""
+        return self._options.parameters
+
+    @property
+    def _takes_value(self) -> dict[str, bool]:
+        return {**self._own, **self._options.takes_value}
 
     @property
     def name(self) -> str:
@@ -99,12 +104,7 @@ class ReaderOptions:
         Args:
             given: What Typer made of the words, by parameter.
         """
-        values: dict[str, Any] = {}
-        for flag, _ in occurrences(self._session.words, self._takes_value):
-            if flag in self._fields:
-                parameter, field, toml = self._fields[flag]
-                typed = given[parameter]
-                values[field] = parse_value(typed) if toml else typed.value if isinstance(typed, Enum) else typed
+        values = self._options.given(self._session.words, self._takes_value, given, PREFIX)
         if given.get("mapping") is not None:
             values[MAPPING] = str(given["mapping"])
         return values
@@ -131,8 +131,8 @@ class ReaderOptions:
                     return registered
                 self._forget()
         if self._maps():
-            return self._session.registry.find("reader", COLUMNS)
-        loose = {w: True for w in self._session.words if w.startswith(f"--{PREFIX}")}
+            return self._session.registry.find("reader", COLUMNS, own="twm")
+        loose = {w: True for w in self._session.words if w.startswith(f"--{PREFIX}.")}
         words = positions(self._session.words, {**self._own, **loose})
         if self._session.completing or self._session.wants_help or not words:
             return None
@@ -141,7 +141,7 @@ class ReaderOptions:
 
     def _named(self) -> Registered | None:
         if self._maps():
-            return self._session.registry.find("reader", COLUMNS)
+            return self._session.registry.find("reader", COLUMNS, own="twm")
         named = [value for flag, value in occurrences(self._session.words, self._own) if flag == "--reader" and value]
         return self._session.registry.find("reader", named[-1]) if named else None
 
@@ -149,33 +149,19 @@ class ReaderOptions:
         return any(flag == "--map" for flag, _ in occurrences(self._session.words, self._own))
 
     def _forget(self) -> None:
-        self.parameters.clear()
-        self._fields.clear()
-        self._takes_value = dict(self._own)
+        self._options = FieldOptions()
 
     def _declare(self, registered: Registered) -> None:
         self._forget()
-        config = registered.load_config()
-        values = config()
-        for name, field in config.model_fields.items():
-            path, parameter = PREFIX + name, f"option_{len(self.parameters)}"
-            self.parameters.append(field_option(parameter, path, field, getattr(values, name), registered.whose))
-            spelled = word_type(field.annotation)
-            flags = {f"--{path}": spelled is not bool} | ({f"--no-{path}": False} if spelled is bool else {})
-            for flag, takes_value in flags.items():
-                self._takes_value[flag] = takes_value
-                self._fields[flag] = (parameter, name, spelled is None)
+        self._options.declare(registered, PREFIX)
 
     def _refuse_unknown(self) -> None:
-        """Explain an option with a dot that the reader does not have; Typer would only say that it does not exist."""
+        if self.registered is not None:
+            self._options.refuse_unknown(self._session.words, self._takes_value, self.registered.whose)
+            return
         for flag, _ in occurrences(self._session.words, self._takes_value):
-            if not flag.startswith("--") or "." not in flag or flag in self._takes_value:
-                continue
-            if self.registered is None:
+            if flag.startswith("--") and "." in flag:
                 raise UsageError(f"option {flag} without a reader", "name the reader: twm data readers lists them")
-            fields = [f.removeprefix(f"--{PREFIX}") for f in self._fields]
-            near = did_you_mean(flag, self._fields)
-            raise UsageError(f"no option {flag}: {self.registered.whose} has no such field{near}", f"its fields: {', '.join(fields)}")
 
 
 def reader_config(registered: Registered, values: Mapping[str, Any]) -> ReaderConfig:
@@ -184,15 +170,7 @@ def reader_config(registered: Registered, values: Mapping[str, Any]) -> ReaderCo
     Raises:
         UsageError: A value is impossible.
     """
-    try:
-        return cast(ReaderConfig, registered.load_config().model_validate(dict(values)))
-    except ValidationError as error:
-        lines = []
-        for problem in error.errors():
-            path = ".".join(str(x) for x in problem["loc"])
-            said = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"--{PREFIX}{path} {problem.get('input')!r}: {said}" if path else f"{registered.whose}: {said}")
-        raise UsageError("\n".join(lines), f"twm describe reader/{registered.component.name} explains its fields") from error
+    return cast(ReaderConfig, config_of(registered, values, PREFIX))
 
 
 def reader_names(session: Session) -> Any:

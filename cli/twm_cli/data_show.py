@@ -1,66 +1,120 @@
-"""`twm data show`: a scenario as a picture of all its tracks on the map, and as a moving one."""
+"""`twm data show`: a scenario drawn by one or several renderers, by default as a picture of all its tracks and as a moving one.
+
+Each renderer writes one file with its own suffix; the fields of its config are options `--renderer.NAME.FIELD`.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from twm_cli.component_options import FieldOptions, config_of
+from twm_cli.data_options import argument, plugin_option, signed
+from twm_cli.fields import option
 from twm_cli.output import show_json
 from twm_cli.session import Session
-from twm_core.errors import UsageError
+from twm_cli.words import occurrences
+from twm_core.errors import TwmError, UsageError
+from twm_core.registry import Registered
 
 if TYPE_CHECKING:
+    from twm_core.data.renderer import Renderer
     from twm_core.data.scenario import Scenario
     from twm_core.data.store import Store
 
-SUFFIXES = (".png", ".gif")
+DEFAULT = ("png", "gif")
+_OWN = {"--scenario": True, "--out": True, "--from": True, "--to": True, "--renderer": True, "--json": False, "-p": True, "--plugin": True}
+
+
+class RendererOptions:
+    """The renderers that the words choose, and their options.
+
+    Args:
+        session: The call; its words are read here.
+
+    Attributes:
+        chosen: The renderers, each once, in order.
+        options: Their fields.
+
+    Raises:
+        TwmError: No renderer is called so, or it has no such field. Not while a shell asks for completions or for help.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._words = session.words
+        self.chosen: list[Registered] = []
+        self.options = FieldOptions()
+        named = [value for flag, value in occurrences(session.words, _OWN) if flag == "--renderer" and value]
+        own = None if named else "twm"
+        try:
+            self.chosen = [session.registry.find("renderer", name, own=own) for name in dict.fromkeys(named or DEFAULT)]
+            for registered in self.chosen:
+                self.options.declare(registered, self._prefix(registered))
+            self.options.refuse_unknown(self._words, self._takes_value, " and ".join(r.whose for r in self.chosen))
+        except TwmError:
+            if not (session.completing or session.wants_help):
+                raise
+
+    def build(self, typed: dict[str, Any]) -> list[Renderer]:
+        """The renderers, built; this imports what they need.
+
+        Raises:
+            UsageError: A field has an impossible value, or two renderers write files of the same suffix.
+        """
+        built: list[Renderer] = []
+        for registered in self.chosen:
+            prefix = self._prefix(registered)
+            config = config_of(registered, self.options.given(self._words, self._takes_value, typed, prefix), prefix)
+            renderer = registered.load_build()(config)
+            if any(renderer.suffix == other.suffix for other in built):
+                raise UsageError(f"two of the renderers write files called *{renderer.suffix}", "draw with one of them at a time")
+            built.append(renderer)
+        return built
+
+    @property
+    def _takes_value(self) -> dict[str, bool]:
+        return {**_OWN, "--help": False, **self.options.takes_value}
+
+    @staticmethod
+    def _prefix(registered: Registered) -> str:
+        return f"renderer.{registered.component.name}"
 
 
 def command(session: Session) -> Callable[..., None]:
-    """The command function."""
+    """The command function, with the options of the renderers that the words choose."""
+    options = RendererOptions(session)
 
-    def show(
-        store: Annotated[Path, typer.Argument(help="The store, a folder NAME.twm.", show_default=False)],
-        scenario: Annotated[str, typer.Option(metavar="ID|N", help="Which scenario, by its id or its number from 0.")] = "0",
-        out: Annotated[
-            Path | None,
-            typer.Option(metavar="FILE", help="FILE.png, FILE.gif, or FILE for both; beside the store if not given.", show_default=False),
-        ] = None,
-        begin: Annotated[float | None, typer.Option("--from", min=0, metavar="S", help="First second that is shown.")] = None,
-        end: Annotated[float | None, typer.Option("--to", min=0, metavar="S", help="Last second that is shown.")] = None,
-        fps: Annotated[float | None, typer.Option(metavar="N", help="Frames per second of the GIF (10 if not given).")] = None,
-        as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of what was drawn.")] = False,
-        plugin: Annotated[list[Path] | None, typer.Option("--plugin", "-p", metavar="FILE.py", help="Load a one-file plugin.")] = None,
-    ) -> None:
-        """Draw a scenario as a picture and as an animation.
+    def names(incomplete: str) -> list[tuple[str, str]]:
+        rows = [(r.component.name, r.component.summary) for r in session.registry.components("renderer")]
+        return [row for row in rows if row[0].startswith(incomplete)]
+
+    def show(store: Path, **given: Any) -> None:
+        """Draw a scenario, by default as a picture and as an animation.
 
         The GIF shows the busiest 20 s (40 s of recordings slower than 4 Hz) where --from and --to do not say otherwise.
         """
-        if fps is not None and not fps > 0:
-            raise UsageError(f"--fps {fps:g} is no rate", "give frames per second above 0")
-        from twm_core.data.pictures import draw_gif, draw_png
+        session.warn(*session.warnings)
         from twm_core.data.store import open_store
 
+        renderers = options.build(given)
         opened = open_store(store)
-        number = number_of(opened, scenario)
+        number = number_of(opened, given["scenario"])
         shown = opened.scenario(number)
-        paths = files(store, number, out)
+        paths = files(store, number, given["out"], renderers)
+        begin, end = given["begin"], given["end"]
         first, last = steps(shown, begin, end) if begin is not None or end is not None else (None, None)
         drawn = []
-        for path in paths:
+        for path, renderer in paths:
             try:
-                if path.suffix == ".png":
-                    drawn.append(draw_png(shown, path, first=first, last=last))
-                else:
-                    drawn.append(draw_gif(shown, path, first=first, last=last, fps=fps))
+                drawn.append(renderer.draw(shown, path, first=first, last=last))
             except OSError as error:
                 raise UsageError(f"cannot write {path}: {error.strerror}", "give --out another file") from error
-        if as_json:
+        if given["as_json"]:
             show_json([{**asdict(d), "path": str(d.path), "scenario": shown.id} for d in drawn])
             return
         typer.echo(f"scenario    {number}: {shown.id}, site {shown.site}")
@@ -68,7 +122,26 @@ def command(session: Session) -> Callable[..., None]:
             frames = f", {d.frames} frames" if d.frames > 1 else ""
             typer.echo(f"{d.path}: {d.agents} agents, {d.first * shown.dt:.1f} to {d.last * shown.dt:.1f} s{frames}")
 
-    return show
+    own = [
+        argument("store", Path, help="The store, a folder NAME.twm."),
+        option("scenario", str, "0", "--scenario", metavar="ID|N", help="Which scenario, by its id or its number from 0."),
+        option(
+            "out",
+            Path,
+            None,
+            "--out",
+            metavar="FILE",
+            help="FILE with a renderer's suffix, or without for all; beside the store if not given.",
+        ),
+        option("begin", float, None, "--from", min=0, metavar="S", help="First second that is shown."),
+        option("end", float, None, "--to", min=0, metavar="S", help="Last second that is shown."),
+        option(
+            "renderer", list[str], None, "--renderer", metavar="NAME", help="Draw with these instead of png and gif.", autocompletion=names
+        ),
+        option("as_json", bool, False, "--json", help="Print a JSON list of what was drawn."),
+        plugin_option(),
+    ]
+    return signed(show, [*own, *options.options.parameters])
 
 
 def number_of(store: Store, scenario: str) -> int:
@@ -89,22 +162,26 @@ def number_of(store: Store, scenario: str) -> int:
     )
 
 
-def files(store: Path, number: int, out: Path | None) -> list[Path]:
-    """The files to draw.
+def files(store: Path, number: int, out: Path | None, renderers: Sequence[Renderer]) -> list[tuple[Path, Renderer]]:
+    """The files to draw, each with its renderer.
 
     Raises:
-        UsageError: `out` has another suffix, or its folder does not exist.
+        UsageError: `out` has a suffix that none of the renderers writes, or its folder does not exist.
     """
-    if out is not None and out.suffix in SUFFIXES:
-        found = [out]
+    suffixes = [r.suffix for r in renderers]
+    if out is not None and out.suffix in suffixes:
+        found = [(out, renderers[suffixes.index(out.suffix)])]
     elif out is not None and out.suffix:
-        raise UsageError(f"--out {out}: pictures are .png or .gif", f"give {out.with_suffix('.png')} or {out.with_suffix('.gif')}")
+        raise UsageError(
+            f"--out {out}: the chosen renderers write {' and '.join(suffixes)}",
+            f"give {' or '.join(str(out.with_suffix(s)) for s in suffixes)}",
+        )
     else:
         name = store.resolve().name.removesuffix(".twm")
         base = store.parent / f"{name}-{number}" if out is None else out
-        found = [base.parent / f"{base.name}{suffix}" for suffix in SUFFIXES]
-    if not found[0].parent.is_dir():
-        raise UsageError(f"there is no folder {found[0].parent}", "make it first, or give --out another one")
+        found = [(base.parent / f"{base.name}{r.suffix}", r) for r in renderers]
+    if not found[0][0].parent.is_dir():
+        raise UsageError(f"there is no folder {found[0][0].parent}", "make it first, or give --out another one")
     return found
 
 

@@ -12,6 +12,7 @@ from twm_cli.fields import inline, range_text, type_name
 from twm_cli.output import heading, show_json, table
 from twm_cli.session import Session
 from twm_core.assembly import assemble
+from twm_core.discovery import canonical
 from twm_core.errors import TwmError, UnknownComponentError
 from twm_core.kinds import KINDS
 from twm_core.recipe import default_layer, option_layer, resolve
@@ -60,12 +61,12 @@ def _matches(registry: Registry, given: str) -> Iterator[Registered]:
     if slash:
         yield registry.find(kind, name)
         return
-    distribution, _, bare = given.rpartition(":")
-    found = [r for r in registry.components() if r.component.name == bare and distribution in ("", r.plugin.distribution)]
+    distribution, colon, bare = given.rpartition(":")
+    wanted = canonical(distribution) if colon else None
+    found = [r for r in registry.components() if r.component.name == bare and wanted in (None, r.plugin.distribution)]
     if not found:
         names = sorted({r.component.name for r in registry.components()})
-        failed = sum(p.status != "loaded" for p in registry.plugins)
-        hint = f"{failed} plugins did not load (twm list-plugins --broken)" if failed else "twm list-plugins shows what is installed"
+        hint = "; ".join(registry.not_loaded()) or "twm list-plugins shows what is installed"
         raise UnknownComponentError(f"no component is called {given!r}{did_you_mean(bare, names)}", hint)
     yield from found
 
@@ -116,6 +117,7 @@ def _flow(registered: Registered, registry: Registry) -> list[tuple[str, str]]:
     if not KINDS[kind].in_recipe:
         return {
             "reader": [("given", "files and folders"), ("gives", "recordings, which `twm data import` stores")],
+            "renderer": [("given", "a scenario, and which steps of it"), ("gives", "a file")],
             "environment": [("given", "a seed, and interventions at every step"), ("gives", "frames: who is where at each step")],
             "metric": [("given", "forecasts of agents, and what happened"), ("gives", "scores, as sums over agents or windows")],
             "baseline": [("given", "the observed steps of windows"), ("gives", "futures of their agents")],
@@ -134,6 +136,7 @@ def _flow(registered: Registered, registry: Registry) -> list[tuple[str, str]]:
         "dynamics": (embedding, latent),
         "decoder": (latent, output),
         "loss": (f"{output}, {latent}", "scalar terms"),
+        "optimizer": ("parameters by name, and the highest learning rate", "new weights at every step"),
     }[kind]
     return [*([("given", given)] if given else []), ("gives", gives)]
 

@@ -44,6 +44,15 @@ def command(session: Session) -> Callable[..., None]:
     return inspect
 
 
+def _plugins(manifest: dict[str, Any]) -> str:
+    """How many plugins were active, and those that are not twm's own."""
+    active = manifest.get("plugins")
+    if active is None:
+        return "not recorded"
+    others = [p for p in active if not p.startswith("twm:")]
+    return f"{len(active)} active" + (f", of others {', '.join(others)}" if others else ", all of them twm's")
+
+
 def _text(folder: Path, manifest: dict[str, Any], weights: dict[str, Any]) -> str:
     specs = manifest["specs"]
     numbers = sum(math.prod(t["shape"]) for t in weights.values())
@@ -63,6 +72,7 @@ def _text(folder: Path, manifest: dict[str, Any], weights: dict[str, Any]) -> st
         ("latent", str(LatentSpec.model_validate(specs["latent"]))),
         ("output", str(OutputSpec.model_validate(specs["output"]))),
     ]
+    facts.append(("plugins", _plugins(manifest)))
     metrics = manifest.get("metrics", {})
     if metrics:
         facts.append(("metrics", "  ".join(f"{k} {v:.4g}" for k, v in metrics.items() if isinstance(v, int | float))))

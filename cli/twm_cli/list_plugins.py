@@ -26,25 +26,34 @@ if TYPE_CHECKING:
     from twm_core.registry import Plugin, Registered
 
 
+SCHEMA = 1
+"""Of the JSON object: fields may be added; one that is removed or means something else raises this number."""
+
+
 def command(session: Session) -> Callable[..., None]:
     """The command function."""
 
     def list_plugins(
-        kind: Annotated[str | None, typer.Option(help=f"Only components of this kind: {', '.join(KINDS)}.", autocompletion=_kinds)] = None,
-        broken: Annotated[bool, typer.Option("--broken", help="Only plugins that did not load or are heavy.")] = False,
+        kind: Annotated[str | None, typer.Option(help=f"Only components of this kind: {', '.join(KINDS)}.", autocompletion=kinds)] = None,
+        broken: Annotated[bool, typer.Option("--broken", help="Only plugins that did not load, are heavy, or have a remark.")] = False,
         timings: Annotated[bool, typer.Option("--timings", help="Show what loading each plugin took.")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with plugins, components and warnings.")] = False,
         plugin: Annotated[list[Path] | None, typer.Option("--plugin", "-p", metavar="FILE.py", help="Load a one-file plugin.")] = None,
     ) -> None:
-        """List the components that can be chosen, and every plugin that did not load or is heavy."""
+        """List the components that can be chosen, and every plugin that did not load, is heavy, or has a remark."""
         registry = session.registry
+        if not registry.plugins and not as_json:
+            typer.echo("no components\n\nno plugin is installed: install a distribution that has some, or give a file with -p FILE.py")
+            return
         components = () if broken else registry.components(kind)
         plugins = [p for p in registry.plugins if not broken or _needs_attention(p)]
         if kind is not None:
             plugins = [p for p in plugins if _needs_attention(p) or any(c.kind == kind for c in p.components)]
         if as_json:
             rows = [_component_object(r) for r in components]
-            show_json({"plugins": [_plugin_object(p) for p in plugins], "components": rows, "warnings": list(session.warnings)})
+            show_json(
+                {"schema": SCHEMA, "plugins": [_plugin_object(p) for p in plugins], "components": rows, "warnings": list(session.warnings)}
+            )
             return
         sections = [] if broken else [_components(components)]
         if timings:
@@ -58,12 +67,13 @@ def command(session: Session) -> Callable[..., None]:
     return list_plugins
 
 
-def _kinds() -> list[tuple[str, str]]:
+def kinds() -> list[tuple[str, str]]:
+    """The kinds with their summaries, for completion."""
     return [(kind.name, kind.summary) for kind in KINDS.values()]
 
 
 def _needs_attention(plugin: Plugin) -> bool:
-    return plugin.status != "loaded" or plugin.heavy
+    return plugin.status != "loaded" or plugin.heavy or bool(plugin.reason)
 
 
 def _components(components: tuple[Registered, ...]) -> str:
@@ -85,7 +95,7 @@ def _attention(plugins: list[Plugin]) -> str:
 
 
 def _status(plugin: Plugin) -> str:
-    return " ".join([*([plugin.status] if plugin.status != "loaded" else []), *(["HEAVY"] if plugin.heavy else [])])
+    return "HEAVY" if plugin.heavy and plugin.status == "loaded" else plugin.status + (" HEAVY" if plugin.heavy else "")
 
 
 def _timings(plugins: list[Plugin]) -> str:

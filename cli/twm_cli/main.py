@@ -28,6 +28,8 @@ COMMANDS = {
     "list-plugins": "List components and the plugins that provide them.",
     "describe": "Show a component's fields and what it maps.",
     "inspect": "Show what a checkpoint holds.",
+    "new-plugin": "Write a plugin that installs, passes its tests and runs.",
+    "check-plugin": "Test what the components of a plugin promise.",
     "data": "Import, look at and check recordings.",
 }
 """Built-in commands: name and summary. The module of a command is its name with underscores."""
@@ -35,10 +37,14 @@ COMMANDS = {
 GROUPS = ("data",)
 """Those that are groups of commands: their module has `group` where that of a command has `command`."""
 
+RECIPE_COMMANDS = ("train", "check", "config")
+"""Those that read recipe files, which may say what plugins must not be imported."""
+
 _USAGE_ERROR: type[Any] = typer.BadParameter.__mro__[1]
 """What all errors about words have in common. Typer 0.26 has no public name for it; later ones have `TyperException` above it."""
 
 _TAKES_VALUE = {"-p": True, "--plugin": True}
+_NAMES_RECIPE = {"-c": True, "--config": True, "--run": True}
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -86,7 +92,15 @@ def _session(words: list[str], *, completing: bool) -> Session:
     if command in GROUPS:
         searched = [*words[: at + 1], *_group(command).own_words(words[at + 1 :])]
     files = [value for name, value in occurrences(searched, _TAKES_VALUE) if name in _TAKES_VALUE and value is not None]
-    return Session(command=command, words=words[at + 1 :], files=files, built_in=tuple(COMMANDS), completing=completing)
+    recipes = _recipes(words[at + 1 :]) if command in RECIPE_COMMANDS else []
+    return Session(command=command, words=words[at + 1 :], files=files, built_in=tuple(COMMANDS), recipes=recipes, completing=completing)
+
+
+def _recipes(words: Sequence[str]) -> list[str]:
+    """The recipe files that these words name, that of a run which is resumed first."""
+    given = [(name, value) for name, value in occurrences(words, _NAMES_RECIPE) if value is not None]
+    resumed = [os.path.join(value, "recipe.toml") for name, value in given if name == "--run"] if "--resume" in words else []
+    return [*resumed, *(value for name, value in given if name in ("-c", "--config"))]
 
 
 def _group(name: str) -> Any:

@@ -23,10 +23,12 @@ from pydantic.fields import FieldInfo
 from twm_cli.fields import bounds, field_option, option, word_type
 from twm_cli.session import Session
 from twm_cli.words import occurrences, parse_setting, parse_value
+from twm_core.assembly import find_part
 from twm_core.config import ComponentConfig
 from twm_core.errors import TwmError, UsageError
 from twm_core.fusion import FusionConfig
 from twm_core.kinds import RECIPE_KINDS
+from twm_core.plugin_rules import PLUGINS, PluginsConfig
 from twm_core.presets import SIZE, about_preset, preset_names
 from twm_core.recipe import FUSION, PRESET, TABLES, TRAINING, Layer, Recipe, default_layer, file_layer, option_layer, resolve
 from twm_core.registry import Registered
@@ -34,7 +36,7 @@ from twm_core.suggest import did_you_mean
 from twm_core.training_config import TrainingConfig
 
 SHORTHANDS = {"--steps": "training.steps", "--seed": "training.seed"}
-_TABLES: dict[str, type[ComponentConfig]] = {FUSION: FusionConfig, TRAINING: TrainingConfig}
+_TABLES: dict[str, type[ComponentConfig]] = {FUSION: FusionConfig, TRAINING: TrainingConfig, PLUGINS: PluginsConfig}
 _PRESET_WORDS = {"--preset": PRESET, "--size": SIZE}
 _SHARED = {
     **dict.fromkeys(_PRESET_WORDS, True),
@@ -155,7 +157,7 @@ class RecipeOptions:
             for part in parts:
                 prefix = f"{slot}.{part.component}." if RECIPE_KINDS[slot].several else f"{slot}."
                 try:
-                    registered = self._session.registry.find(slot, part.component)
+                    registered = find_part(slot, part.component, recipe, self._session.registry)
                     config = registered.load_config()
                 except TwmError as error:
                     if not (self._session.completing or self._session.wants_help):

@@ -21,6 +21,7 @@ class Session:
         command: Name of the command, empty where none was given.
         words: The words after the command.
         files: One-file plugins given with `-p`.
+        recipes: Recipe files given with `-c`, whose tables `plugins` hold before any plugin is imported.
         built_in: Names of the commands that plugins cannot take.
         completing: Whether a shell asks for completions: then nothing is printed and no word is an error.
     """
@@ -29,6 +30,7 @@ class Session:
     words: Sequence[str]
     files: Sequence[str]
     built_in: Sequence[str]
+    recipes: Sequence[str] = ()
     completing: bool = False
 
     @cached_property
@@ -36,7 +38,7 @@ class Session:
         """All installed plugins and the files given with `-p`."""
         from twm_core.registry import discover
 
-        return discover(files=self.files)
+        return discover(files=self.files, recipes=self.recipes)
 
     @property
     def wants_help(self) -> bool:

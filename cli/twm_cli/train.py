@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from twm_cli.session import Session
 from twm_cli.words import occurrences
 from twm_core.assembly import Plan, assemble
 from twm_core.errors import UsageError
-from twm_core.manifest import RunFolder, check_installed, read_manifest
+from twm_core.manifest import RunFolder, check_installed, owners, read_manifest
 from twm_core.recipe import Layer, file_layer, resolve
 
 EXTENDABLE = "training.steps"
@@ -86,9 +87,12 @@ def _former(session: Session) -> Layer | None:
         raise UsageError(
             f"{runs[-1]} is not a run folder: it has no recipe.toml", "give --run the folder of an earlier run, or leave --resume out"
         )
+    layer = file_layer(path)
     if RunFolder(path.parent).names():  # without one, training says so
-        check_installed(read_manifest(path.parent, "latest"), session.registry)
-    return file_layer(path)
+        manifest = read_manifest(path.parent, "latest")
+        check_installed(manifest, session.registry)
+        layer = replace(layer, owners=owners(manifest))
+    return layer
 
 
 def _refuse_changes(session: Session, former: Layer, planned: Plan) -> None:

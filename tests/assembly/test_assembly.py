@@ -25,6 +25,7 @@ from twm_core import (
     LossConfig,
     Mismatch,
     ObservationSpec,
+    OptimizerConfig,
     OutputKey,
     OutputSpec,
     UnknownComponentError,
@@ -136,6 +137,10 @@ class Regret(LossConfig):
         return None if output.has("reward") else Mismatch(needs="a decoder that returns 'reward'", got=output)
 
 
+class Still(OptimizerConfig):
+    """The name of the default optimizer."""
+
+
 def component(kind: str, name: str, config: type) -> Component:
     return Component(kind=kind, name=name, summary="Toy.", config=f"{__name__}:{config.__name__}", build=f"{__name__}:no_build")
 
@@ -149,6 +154,7 @@ def registry() -> Registry:
         component("dynamics", "plain", Plain),
         component("decoder", "states", States),
         component("loss", "distance", Distance),
+        component("optimizer", "adamw", Still),
     )
     theirs = (
         component("dataset", "pixels", PixelData),

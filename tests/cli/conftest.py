@@ -161,8 +161,8 @@ def twm(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
 
 @pytest.fixture
 def bare(twm: Callable[..., Outcome], toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
-    """Call `twm` with the toy components only."""
-    monkeypatch.setenv("TWM_DISABLE_PLUGINS", "*")
+    """Call `twm` with the toy components and the default optimizer only."""
+    monkeypatch.setenv("TWM_PLUGINS", "optimizers")
 
     def call(command: str, *words: str | os.PathLike[str]) -> Outcome:
         return twm(command, "-p", toy_folder / "toy_parts.py", *words)
@@ -190,8 +190,8 @@ def lines_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def data(twm: Callable[..., Outcome], lines_plugin: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
-    """Call a command of `twm data` with the reader `lines` only."""
-    monkeypatch.setenv("TWM_DISABLE_PLUGINS", "*")
+    """Call a command of `twm data` with the reader `lines` and the renderers only."""
+    monkeypatch.setenv("TWM_PLUGINS", "pictures")
 
     def call(command: str, *words: str | os.PathLike[str]) -> Outcome:
         return twm("data", command, "-p", lines_plugin, *words)

@@ -26,7 +26,7 @@ def complete(toy_folder: Path, shell: str, line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("twm che", ["check"]),
+        ("twm che", ["check", "check-plugin"]),
         ("twm train PARTS --dynamics ", ["leaky", "ring"]),
         ("twm train PARTS --dynamics r", ["ring"]),
         ("twm train PARTS --dynamics = r", ["ring"]),

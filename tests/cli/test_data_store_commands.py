@@ -136,7 +136,7 @@ def test_the_suffix_decides_what_is_drawn(data: Call, store: Path, tmp_path: Pat
 
 def test_only_the_seconds_asked_for_are_drawn(data: Call, store: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs the extra viz")
-    outcome = data("show", store, "--out", tmp_path / "p", "--from", "1", "--to", "2.5", "--fps", "5", "--json")
+    outcome = data("show", store, "--out", tmp_path / "p", "--from", "1", "--to", "2.5", "--renderer.gif.fps", "5", "--json")
     assert outcome.status == 0, outcome.err
     png, gif = json.loads(outcome.out)
     assert (png["first"], png["last"], png["frames"]) == (10, 25, 1)
@@ -149,11 +149,14 @@ def test_only_the_seconds_asked_for_are_drawn(data: Call, store: Path, tmp_path:
     [
         (["--scenario", "7"], "has no scenario '7'"),
         (["--scenario", "zzz"], "has no scenario 'zzz'"),
-        (["--out", "p.jpg"], "pictures are .png or .gif"),
+        (["--out", "p.jpg"], "the chosen renderers write .png and .gif"),
         (["--out", "nowhere/p.png"], "there is no folder nowhere"),
         (["--from", "5"], "nothing lies between --from 5 and --to 3.9"),
         (["--from", "3", "--to", "1"], "nothing lies between --from 3 and --to 1"),
-        (["--fps", "0"], "--fps 0 is no rate"),
+        (["--renderer.gif.fps", "0"], "--renderer.gif.fps 0.0: Input should be greater than 0"),
+        (["--renderer", "jpeg"], "no renderer is called 'jpeg'"),
+        (["--renderer", "png", "--renderer.gif.fps", "3"], "no option --renderer.gif.fps: renderer png (twm "),
+        (["--renderer.png.titel", "x"], "did you mean '--renderer.png.title'?"),
     ],
 )
 def test_a_picture_that_cannot_be_drawn_is_one_message(

@@ -77,7 +77,8 @@ def test_timings_are_shown_on_request(bare: Call) -> None:
 
 def test_the_json_has_the_documented_fields(twm: Call, with_distributions: Path) -> None:
     answer = json.loads(twm("list-plugins", "--json").out)
-    assert set(answer) == {"plugins", "components", "warnings"}
+    assert set(answer) == {"schema", "plugins", "components", "warnings"}
+    assert answer["schema"] == 1
     fields = {"name", "distribution", "version", "value", "status", "reason", "seconds", "heavy", "components"}
     assert all(set(plugin) == fields for plugin in answer["plugins"])
     assert {p["distribution"]: p["status"] for p in answer["plugins"] if p["distribution"].startswith("acme")} == {

@@ -161,7 +161,9 @@ def test_an_option_of_a_slot_of_several_must_carry_the_name(toy: Call) -> None:
 
 
 def test_an_unknown_first_word_lists_the_tables(toy: Call) -> None:
-    assert "options with a dot begin with dataset, encoder, dynamics, decoder, loss, fusion, training" in refused(toy, "--model.width", "3")
+    assert "options with a dot begin with dataset, encoder, dynamics, decoder, loss, optimizer, fusion, training, plugins" in refused(
+        toy, "--model.width", "3"
+    )
     assert "did you mean '--training.steps'?" in refused(toy, "--training.stepz", "3")
 
 
@@ -233,7 +235,7 @@ def test_a_plugin_file_that_is_not_there_is_a_user_error(twm: Call) -> None:
 
 
 def test_a_plugin_file_may_stand_before_the_command(twm: Call, toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TWM_DISABLE_PLUGINS", "*")
+    monkeypatch.setenv("TWM_PLUGINS", "optimizers")
     assert twm("-p", toy_folder / "toy_parts.py", "check", "-c", toy_folder / "toy.toml").status == 0
 
 

@@ -45,7 +45,10 @@ def test_words_joined_by_hyphens_are_names(words: list[str]) -> None:
 def test_an_unknown_kind_is_refused_and_the_kinds_are_listed() -> None:
     with pytest.raises(PluginError, match="component reward 'my-loss': unknown kind 'reward'") as caught:
         Component(**{**GOOD, "kind": "reward"})
-    assert caught.value.hint == "kinds are dataset, encoder, dynamics, decoder, loss, reader, environment, metric, baseline, protocol"
+    assert (
+        caught.value.hint
+        == "kinds are dataset, encoder, dynamics, decoder, loss, optimizer, reader, renderer, environment, metric, baseline, protocol"
+    )
 
 
 @pytest.mark.parametrize("summary", ["", "  \n"])

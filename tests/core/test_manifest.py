@@ -15,16 +15,23 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pluggy import PluginManager
 from safetensors.torch import save_file
 
+from twm_core.discovery import Plugin
 from twm_core.errors import CheckpointError
+from twm_core.hooks import GROUP, HookSpecs
+from twm_core.loading import Loaded
 from twm_core.manifest import (
     MANIFEST,
     MODEL,
     RunFolder,
+    active_plugins,
+    changed_plugins,
     check_installed,
     file_hash,
     layout_hash,
+    owners,
     read_header,
     read_manifest,
     resolve_checkpoint,
@@ -82,7 +89,7 @@ def test_a_checkpoint_that_is_not_there_is_an_error_that_lists_the_others(run: P
 def test_a_manifest_names_components_specs_step_seed_data_and_hashes(latest: Path) -> None:
     manifest = verify_files(latest)
     rows = {r["kind"]: r for r in manifest["components"]}
-    assert set(rows) == {"dataset", "encoder", "dynamics", "decoder", "loss"}
+    assert set(rows) == {"dataset", "encoder", "dynamics", "decoder", "loss", "optimizer"}
     dynamics = rows["dynamics"]
     assert (dynamics["name"], dynamics["distribution"], dynamics["layout_version"]) == ("rssm-cat", "twm", 1)
     assert dynamics["entry_point"] == "rssm = twm_rssm.plugin"
@@ -203,3 +210,27 @@ def test_checking_the_files_of_a_checkpoint_imports_no_torch(latest: Path) -> No
     code = f"import sys; from twm_core.manifest import verify_files; verify_files(__import__('pathlib').Path({str(latest)!r}))"
     done = subprocess.run([sys.executable, "-c", f"{code}; assert 'torch' not in sys.modules"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_changes_of_the_active_plugins_are_told_in_words() -> None:
+    manager = PluginManager(GROUP)
+    manager.add_hookspecs(HookSpecs)
+    rows = [
+        Plugin(name="main", distribution=d, version=v, value="a", status="loaded")
+        for d, v in (("acme", "1.1"), ("beta", "2.0"), ("same", "3"))
+    ]
+    registry = Registry(manager=manager, loaded=[Loaded(plugin=p) for p in rows])
+    assert active_plugins(registry) == ["acme:main 1.1", "beta:main 2.0", "same:main 3"]
+    before = {"plugins": ["acme:main 1.0", "gone:main 0.1", "same:main 3"]}
+    assert changed_plugins(before, registry) == [
+        "gone:main 0.1 is not there now",
+        "beta:main 2.0 was not there",
+        "acme:main was 1.0, is 1.1",
+    ]
+    assert changed_plugins({"plugins": active_plugins(registry)}, registry) == []
+
+
+def test_a_manifest_names_the_distribution_of_every_component(latest: Path) -> None:
+    found = owners(verify_files(latest))
+    assert found["dynamics", "rssm-cat"] == "twm"
+    assert {slot for slot, _ in found} == {"dataset", "encoder", "dynamics", "decoder", "loss", "optimizer"}

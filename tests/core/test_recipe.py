@@ -116,7 +116,11 @@ def test_the_remedy_for_options_of_an_unchosen_component_works() -> None:
 @pytest.mark.parametrize(
     ("values", "message", "hint"),
     [
-        ({"dynamic": {}}, "x: unknown table 'dynamic'", "tables are dataset, encoder, dynamics, decoder, loss, fusion, training"),
+        (
+            {"dynamic": {}},
+            "x: unknown table 'dynamic'",
+            "tables are dataset, encoder, dynamics, decoder, loss, optimizer, fusion, training, plugins",
+        ),
         ({"dynamics": "gru"}, "x: dynamics must be a table, got 'gru'", "see the recipe format in the docs"),
         ({"training": 3}, "x: training must be a table, got 3", "see the recipe format in the docs"),
         ({"dynamics": {"component": 3}}, "x: dynamics.component must be a name, got 3", 'write component = "dynamics-name"'),
@@ -137,11 +141,20 @@ def test_a_layer_of_the_wrong_shape_is_refused_in_words(values: dict[str, Any], 
     assert (caught.value.message, caught.value.hint) == (message, hint)
 
 
-@pytest.mark.parametrize("slot", list(RECIPE_KINDS))
+@pytest.mark.parametrize("slot", [k for k, kind in RECIPE_KINDS.items() if kind.default is None])
 def test_a_slot_left_empty_is_refused(slot: str) -> None:
     with pytest.raises(UsageError, match=f"the recipe names no {slot}") as caught:
         resolve([Layer("x", {k: v for k, v in BASE.values.items() if k != slot})])
     assert caught.value.hint == f"choose one with --{slot}"
+
+
+def test_a_kind_with_a_default_need_not_be_named_and_takes_options_at_once() -> None:
+    assert resolve([BASE]).slots["optimizer"] == (Part("adamw"),)
+    recipe = resolve([BASE, Layer("x", {"optimizer": {"weight_decay": 0.5}})])
+    assert recipe.slots["optimizer"] == (Part("adamw", {"weight_decay": 0.5}),)
+    other = resolve([BASE, Layer("x", {"optimizer": {"weight_decay": 0.5}}), Layer("y", {"optimizer": {"component": "laprop"}})])
+    assert other.slots["optimizer"] == (Part("laprop"),)
+    assert "y chose optimizer 'laprop' instead of 'adamw'; dropped its options weight_decay (x)" in other.notes
 
 
 def test_options_before_a_component_is_chosen_are_refused() -> None:
@@ -185,7 +198,7 @@ VALUES = st.one_of(
 OPTIONS = st.dictionaries(st.sampled_from(["width", "depth", "mode"]), VALUES, max_size=3)
 
 
-@given(st.lists(OPTIONS, min_size=5, max_size=5), OPTIONS, st.permutations(["l1", "l2", "l3"]))
+@given(st.lists(OPTIONS, min_size=6, max_size=6), OPTIONS, st.permutations(["l1", "l2", "l3"]))
 def test_a_resolved_recipe_survives_toml(options: list[dict[str, Any]], training: dict[str, Any], losses: list[str]) -> None:
     slots = {k: [("one", o)] for k, o in zip(RECIPE_KINDS, options, strict=True)} | {"loss": [(n, options[4]) for n in losses]}
     recipe = resolve([Layer("file", tomllib.loads(to_toml(to_layer(slots, {"training": training}))))])

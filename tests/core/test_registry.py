@@ -12,7 +12,7 @@ from pluggy import PluginManager
 
 from twm_core import AmbiguousComponentError, Component, PluginError, UnknownComponentError, UsageError, hookimpl
 from twm_core.discovery import Found, Plugin
-from twm_core.hooks import GROUP, HookSpecs
+from twm_core.hooks import GROUP, HookSpecs, hookspec
 from twm_core.loading import Loaded, Loader
 from twm_core.registry import Registered, Registry, discover
 
@@ -83,6 +83,24 @@ def test_a_name_that_two_distributions_share_is_an_error_only_when_it_is_used_ba
         found.find("dynamics", "rssm-cat")
     assert caught.value.message == "dynamics 'rssm-cat' is provided by acme 1.0 and twm 1.0"
     assert caught.value.hint == "say acme:rssm-cat or twm:rssm-cat"
+
+
+def test_a_name_in_the_text_of_a_distribution_means_its_own_component() -> None:
+    found = registry(plugin("acme", component("dynamics", "rssm-cat")), plugin("twm", component("dynamics", "rssm-cat")))
+    assert found.find("dynamics", "rssm-cat", own="twm").qualified == "twm:rssm-cat"
+    assert found.shared("dynamics", "rssm-cat")
+    assert not found.shared("loss", "rssm-cat")
+    with pytest.raises(AmbiguousComponentError):
+        found.find("dynamics", "rssm-cat", own="beta")
+    alone = registry(plugin("acme", component("dynamics", "rssm-cat")))
+    assert alone.find("dynamics", "rssm-cat", own="twm").qualified == "acme:rssm-cat"
+
+
+def test_what_did_not_load_is_told_apart() -> None:
+    assert registry().not_loaded() == ["no plugin is installed: install a distribution that has some, or give a file with -p FILE.py"]
+    assert registry(plugin("acme")).not_loaded() == []
+    rows = (plugin("a", status="blocked", reason="X names 'a'"), plugin("b", status="blocked", reason="Y"), plugin("c", status="broken"))
+    assert registry(*rows).not_loaded() == ["2 plugins are blocked (X names 'a')", "1 plugin did not load (twm list-plugins --broken)"]
 
 
 def test_an_unknown_name_gets_a_suggestion_the_installed_names_and_the_count_of_missing_plugins() -> None:
@@ -358,3 +376,42 @@ def test_every_hook_can_be_called_through_the_relay() -> None:
     watch = Watch()
     with_observers(acme=watch).hook.twm_checkpoint_saved(run="r", step=4, path="p")
     assert watch.seen == [("r", 4)]
+
+
+# --- deprecations --------------------------------------------------------------------------------------------------------------
+
+
+class AgeingSpecs(HookSpecs):
+    """As one day: a hook that will go, and one that will lose an argument."""
+
+    @hookspec(warn_on_impl=DeprecationWarning("twm_bell will go in 2.0: use twm_run_finished"))
+    def twm_bell(self) -> None: ...
+
+    @hookspec(warn_on_impl_args={"loud": DeprecationWarning("`loud` of twm_horn will go in 2.0")})
+    def twm_horn(self, run: str, loud: bool) -> None: ...
+
+
+class UsesOldHooks:
+    @hookimpl
+    def twm_bell(self) -> None: ...
+
+    @hookimpl
+    def twm_horn(self, loud: bool) -> None: ...
+
+
+class UsesNewHooks:
+    @hookimpl
+    def twm_horn(self, run: str) -> None: ...
+
+
+def test_a_plugin_that_uses_what_will_go_loads_with_a_remark_that_says_what_to_use() -> None:
+    manager = PluginManager(GROUP)
+    manager.add_hookspecs(AgeingSpecs)
+    loader = Loader(manager=manager)
+    old, new = (
+        loader.load(Found(name="main", distribution=n, version="1.0", value="a"), lambda s=s: s()).plugin
+        for n, s in (("acme", UsesOldHooks), ("beta", UsesNewHooks))
+    )
+    assert (old.status, new.status, new.reason) == ("loaded", "loaded", "")
+    assert "DeprecationWarning: twm_bell will go in 2.0: use twm_run_finished" in old.reason
+    assert "DeprecationWarning: `loud` of twm_horn will go in 2.0" in old.reason

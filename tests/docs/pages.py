@@ -10,19 +10,21 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 MANUAL = ROOT / "docs"
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(MANUAL.rglob("*.md")))
-_BLOCK = re.compile(r"(?:^<!-- newcomer: (\w+) -->\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"(?:^<!-- (newcomer: \w+|guide: begin) -->\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# ([\w/]+\.(?:py|toml))\n")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its page, number on the page, language, text, and the name in a `newcomer` comment before it."""
+    """A fenced block: its page, number on the page, language, text, the name in a `newcomer` comment before it, and
+    whether it belongs to the author's guide."""
 
     page: Path
     number: int
     language: str
     text: str
     newcomer: str
+    guide: bool = False
 
     @property
     def id(self) -> str:
@@ -43,7 +45,8 @@ class Block:
 def blocks(*pages: Path) -> Iterator[Block]:
     for page in pages or PAGES:
         for number, found in enumerate(_BLOCK.finditer(page.read_text(encoding="utf-8")), start=1):
-            yield Block(page, number, found[2], found[3], found[1] or "")
+            mark = found[1] or ""
+            yield Block(page, number, found[2], found[3], mark.removeprefix("newcomer: ") if "newcomer" in mark else "", "guide" in mark)
 
 
 def save_files(page: Path, folder: Path) -> list[str]:

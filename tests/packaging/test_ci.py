@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / ".ci/run"
-STAGES = ("install", "format", "lint", "directions of imports", "types", "documentation", "tests")
+STAGES = ("install", "format", "lint", "directions of imports", "types", "documentation", "a distribution of somebody else", "tests")
 TOOLS = ("pip", "ruff", "lint-imports", "pyrefly", "mkdocs", "pytest")
 # Stands for `python3`: instead of making an environment it puts stand-ins for the tools into it, which say what they were called with.
 PYTHON = """#!/bin/sh

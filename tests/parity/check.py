@@ -20,11 +20,11 @@ from official_set import OfficialSet
 from safetensors import SafetensorError
 from torch import Tensor
 
-from twm_core.laprop import LaProp
 from twm_core.nn.distributions import TwoHot, symexp_bins
 from twm_core.nn.interfaces import Embedding, Features
 from twm_core.nn.symlog import symexp, symlog
 from twm_core.nn.targets import target
+from twm_optimizers.laprop import LaProp
 
 TIGHT, IMAGE, GRADIENT, PARAMETER = 1e-5, 1e-4, 1e-4, 1e-6
 """Limits: values; losses summed over pixels and expected rewards; gradients and updates; updated parameters."""

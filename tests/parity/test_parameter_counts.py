@@ -111,8 +111,9 @@ def test_each_size_of_the_preset_dreamer_v3_early_has_the_parts_of_the_release(s
     kl: Any = next(p.config for p in made.parts["loss"] if p.name == "kl")
     assert (kl.dyn, kl.rep, kl.free_nats) == (0.5, 0.1, 1.0)
     training = made.training
-    assert (training.optimizer, training.lr, training.lr_end, training.warmup) == ("adamw", 1e-4, 1.0, 0)
-    assert (training.weight_decay, training.clip) == (0.0, 1000.0)
+    assert (training.lr, training.lr_end, training.warmup, training.clip) == (1e-4, 1.0, 0, 1000.0)
+    optimizer: Any = made.one("optimizer")
+    assert (optimizer.name, optimizer.config.weight_decay, optimizer.config.agc) == ("adamw", 0.0, 0.0)
 
 
 def test_no_layer_of_the_early_preset_is_left_with_an_rms_norm() -> None:

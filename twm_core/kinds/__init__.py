@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from twm_core.kinds import baseline, dataset, decoder, dynamics, encoder, environment, loss, metric, protocol, reader
+from twm_core.kinds import baseline, dataset, decoder, dynamics, encoder, environment, loss, metric, optimizer, protocol, reader, renderer
 from twm_core.kinds.base import Kind
 
 KINDS: dict[str, Kind] = {
-    module.KIND.name: module.KIND for module in (dataset, encoder, dynamics, decoder, loss, reader, environment, metric, baseline, protocol)
+    module.KIND.name: module.KIND
+    for module in (dataset, encoder, dynamics, decoder, loss, optimizer, reader, renderer, environment, metric, baseline, protocol)
 }
 
 RECIPE_KINDS: dict[str, Kind] = {name: kind for name, kind in KINDS.items() if kind.in_recipe}

@@ -17,6 +17,7 @@ class Kind:
         config: The config base that its components derive from.
         interface: `module:attribute` of the class that `build` returns (imports torch, so it is a string).
         several: Whether a recipe may use more than one at once.
+        default: Component that a recipe uses where it names none; None where it must name one.
         in_recipe: Whether a recipe chooses components of this kind; others are used by commands of their own.
     """
 
@@ -26,3 +27,4 @@ class Kind:
     interface: str
     several: bool = False
     in_recipe: bool = True
+    default: str | None = None

@@ -31,7 +31,7 @@ class Chosen:
     """A component that somebody chose, with its config.
 
     Attributes:
-        name: Its own name, without that of its distribution.
+        name: Its own name; with that of its distribution where another one has the same, unless it is meant by a default of twm.
         registered: Where it comes from.
         config: Its validated config.
     """
@@ -63,14 +63,21 @@ class Chosen:
         return built
 
 
-def choose(registry: Registry, kind: str, name: str, options: Mapping[str, Any] | None = None) -> Chosen:
+def choose(registry: Registry, kind: str, name: str, options: Mapping[str, Any] | None = None, *, own: str | None = None) -> Chosen:
     """The component of this kind and name, with these fields.
+
+    Args:
+        registry: Installed components.
+        kind: Their kind.
+        name: Bare or qualified.
+        options: Fields of its config.
+        own: See `Registry.find`.
 
     Raises:
         UsageError: It has no such field, or a value is impossible.
         UnknownComponentError: It is not installed.
     """
-    registered = registry.find(kind, name)
+    registered = registry.find(kind, name, own=own)
     config = registered.load_config()
     try:
         found = config.model_validate(dict(options or {}))
@@ -84,7 +91,9 @@ def choose(registry: Registry, kind: str, name: str, options: Mapping[str, Any] 
                 lines.append(f"{path} = {problem.get('input')!r}: {problem['msg']}")
         fields = ", ".join(config.model_fields) or "none"
         raise UsageError("\n".join(lines), f"fields of {registered.whose}: {fields}") from error
-    return Chosen(registered.component.name, registered, found)
+    bare = registered.component.name
+    shown = registered.qualified if registry.shared(kind, bare) and registered.plugin.distribution != own else bare
+    return Chosen(shown, registered, found)
 
 
 def metric_config(chosen: Chosen) -> MetricConfig:

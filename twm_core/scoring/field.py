@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twm_core.data.dataset import Dataset
-from twm_core.errors import AssemblyError, Mismatch
+from twm_core.errors import AssemblyError, Mismatch, PluginError
 from twm_core.registry import Registry
 from twm_core.reporting import Reporter
 from twm_core.scoring.components import Chosen, baseline_config, choose, metric_config
@@ -27,9 +27,11 @@ def default_metrics(registry: Registry) -> list[str]:
     return [*METRICS, *(n for n in MORE_METRICS if n in installed)]
 
 
-def choose_metrics(registry: Registry, names: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> dict[str, Chosen]:
-    """Metrics by name, each with its options."""
-    chosen = (choose(registry, "metric", n, options.get(n)) for n in dict.fromkeys(names))
+def choose_metrics(
+    registry: Registry, names: Sequence[str], options: Mapping[str, Mapping[str, Any]], *, asked: Sequence[str] = ()
+) -> dict[str, Chosen]:
+    """Metrics by name, each with its options; a bare name that nobody `asked` for is twm's."""
+    chosen = (choose(registry, "metric", n, options.get(n), own=None if n in asked else "twm") for n in dict.fromkeys(names))
     return {c.name: c for c in chosen}
 
 
@@ -40,8 +42,8 @@ def choose_baselines(
     options: Mapping[str, Mapping[str, Any]],
     *,
     asked: Sequence[str] = (),
-) -> tuple[dict[str, Chosen], list[str]]:
-    """Baselines by name, constant velocity always among them where it fits, and remarks on those that are left out.
+) -> tuple[dict[str, Chosen], list[str], list[str]]:
+    """Baselines by name, constant velocity always among them where it fits; remarks on those that do not fit, and on defective ones.
 
     Args:
         registry: Installed components.
@@ -52,15 +54,26 @@ def choose_baselines(
 
     Raises:
         AssemblyError: One of `asked` does not fit.
+        PluginError: One of `asked` is defective. One that nobody asked for is left out, so that it harms nobody else's numbers.
     """
-    every = [r.qualified if _ambiguous(registry, r.component.name) else r.component.name for r in registry.components("baseline")]
+    every = [
+        r.qualified if registry.shared("baseline", r.component.name) and r.plugin.distribution != "twm" else r.component.name
+        for r in registry.components("baseline")
+    ]
     wanted = list(dict.fromkeys([*asked, REFERENCE, *(every if names is None else names)]))
     if REFERENCE not in every and REFERENCE not in asked:
         wanted.remove(REFERENCE)
     found: dict[str, Chosen] = {}
     left_out: list[str] = []
+    defective: list[str] = []
     for name in wanted:
-        chosen = choose(registry, "baseline", name, options.get(name))
+        try:
+            chosen = choose(registry, "baseline", name, options.get(name), own=None if name in asked else "twm")
+        except PluginError as error:
+            if name in asked:
+                raise
+            defective.append(f"left out: {error.message}")
+            continue
         refused = baseline_config(chosen).accepts(seen)
         if refused is None:
             found[chosen.name] = chosen
@@ -68,7 +81,7 @@ def choose_baselines(
             raise does_not_fit(chosen, refused)
         else:
             left_out.append(f"{chosen.whose} is left out: it {refused.message}")
-    return found, left_out
+    return found, left_out, defective
 
 
 def fitted(chosen: Chosen, dataset: Dataset, reporter: Reporter | None = None) -> Forecaster:
@@ -107,7 +120,3 @@ def refuse_useless(asked: Sequence[str], chosen: Mapping[str, Chosen], seen: Obs
 def does_not_fit(chosen: Chosen, refused: Mismatch) -> AssemblyError:
     """The error that says why a component does not fit the data."""
     return AssemblyError(f"{chosen.whose} does not fit: it needs {refused.needs}; got {refused.got}", refused.remedy or "leave it out")
-
-
-def _ambiguous(registry: Registry, name: str) -> bool:
-    return sum(r.component.name == name for r in registry.components("baseline")) > 1

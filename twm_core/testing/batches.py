@@ -189,15 +189,22 @@ def codes(exists: Tensor) -> Tensor:
 
 
 def synthetic(
-    seen: ObservationSpec, *, seed: int = 0, pattern: Presence = "ragged", action: ActionSpec | None = None, steps: int = STEPS
+    seen: ObservationSpec,
+    *,
+    seed: int = 0,
+    pattern: Presence = "ragged",
+    action: ActionSpec | None = None,
+    steps: int = STEPS,
+    exists: Tensor | None = None,
 ) -> Fed:
     """A batch for `seen` (and `action`, under the key `action`) of `B = 3` windows of `steps`, the same for the same seed.
 
-    Rows where an agent does not exist are zero, as datasets make them.
+    Rows where an agent does not exist are zero, as datasets make them. Who is there can be given, bool `[B,T,A]`, instead of a pattern;
+    then the sizes are those of `exists`.
     """
     generator = torch.Generator().manual_seed(seed)
-    exists = presence(pattern, steps=steps)
-    sizes = {"B": BATCH, "T": steps, "A": AGENTS}
+    exists = presence(pattern, steps=steps) if exists is None else exists
+    sizes = dict(zip("BTA", exists.shape, strict=True))
     values: dict[str, Tensor] = {}
     axes = {k.key: k.axes.replace(" ", "") for k in seen.keys}
     for key in seen.keys:

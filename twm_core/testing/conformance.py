@@ -41,7 +41,7 @@ def conformance(
     """
     import pytest
 
-    run = Run(make_cases(_chosen(distribution, file, components), options), expected_failures)
+    run = Run(make_cases(chosen_components(distribution, file, components), options), expected_failures)
 
     @pytest.mark.parametrize("name", list(run.checks))
     def test_conformance(name: str) -> None:
@@ -58,7 +58,14 @@ def conformance(
     return test_conformance
 
 
-def _chosen(distribution: str | None, file: str | Path | None, components: Sequence[str] | None) -> list[Registered]:
+def chosen_components(
+    distribution: str | None = None, file: str | Path | None = None, components: Sequence[str] | None = None
+) -> list[Registered]:
+    """The components of a distribution or a file, or those of them that are named, as for `conformance`.
+
+    Raises:
+        UsageError: As for `conformance`.
+    """
     if (distribution is None) == (file is None):
         raise UsageError(
             "conformance() takes a distribution or a file", 'write conformance("acme-worlds") or conformance(file="./mine.py")'
@@ -72,7 +79,8 @@ def _chosen(distribution: str | None, file: str | Path | None, components: Seque
         )
     for plugin in registry.plugins:
         if plugin.distribution == wanted and plugin.status != "loaded":
-            raise UsageError(f"plugin {plugin.name} of {plugin.whose} is {plugin.status}: {plugin.reason}", "mend it first")
+            remedy = "let it load" if plugin.status == "blocked" else "mend it first"
+            raise UsageError(f"plugin {plugin.name} of {plugin.whose} is {plugin.status}: {plugin.reason}", remedy)
     found = [r for r in registry.components() if r.plugin.distribution == wanted]
     if components is None:
         return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from typing import Any, Literal
 from twm_core.errors import UsageError
 from twm_core.registry import Registered
 from twm_core.suggest import did_you_mean
+from twm_core.testing import cost
 from twm_core.testing.case import Case, make_cases
 from twm_core.testing.checks import CHECKS, Check, battery
 from twm_core.testing.failure import ConformanceFailure, NotApplicable
@@ -71,6 +73,8 @@ class Run:
                     "write kind/name/check, or remove it",
                 )
         self._results: dict[str, Result] = {}
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._grown: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self.checks)
@@ -78,12 +82,28 @@ class Run:
     def result(self, name: str) -> Result:
         """The result of the check `kind/name/check`."""
         if name not in self._results:
+            case, check = self.checks[name]
+            for need in check.needs:  # first, so that their time is not counted twice
+                self.result(f"{case.key}/{need}")
+            start, peak = time.process_time(), cost.peak()
             self._results[name] = self._run(name)
+            self._seconds[case.key] += time.process_time() - start
+            self._grown[case.key] += cost.peak() - peak
         return self._results[name]
 
     def results(self) -> list[Result]:
         """All results, in order."""
         return [self.result(name) for name in self.checks]
+
+    def costs(self) -> list[cost.Cost]:
+        """What each component costs, measured in its first situation; asks for all results first."""
+        self.results()
+        found = []
+        for key, case in self.cases.items():
+            built = self.result(f"{key}/builds_its_kind").status == "passed"
+            first = case.subjects[0] if built else None
+            found.append(cost.measure(key, first, checks=self._seconds[key], grown=self._grown[key]))
+        return found
 
     def _run(self, name: str) -> Result:
         case, check = self.checks[name]
@@ -154,12 +174,24 @@ def run_checks(
     """
     run = Run(make_cases(registered, options), expected_failures)
     results = run.results()
-    for result in results:
-        if result.status not in ("passed", "skipped"):
-            say(f"{result.status:10} {result.name}: {result.reason}")
-    counts = Counter(r.status for r in results)
-    say(f"{len(results)} checks of {len(run.cases)} components: " + ", ".join(f"{n} {s}" for s, n in sorted(counts.items())))
+    for line in report(run):
+        say(line)
     return results
 
 
-__all__ = ["CHECKS", "Result", "Run", "Status", "run_checks"]
+def report(run: Run) -> list[str]:
+    """A line for each check that neither passed nor was skipped, and the counts.
+
+    The counts are always there, so that a run of no checks cannot look like one that passed.
+    """
+    results = run.results()
+    lines = [f"{r.status:10} {r.name}: {r.reason}" for r in results if r.status not in ("passed", "skipped")]
+    counts = Counter(r.status for r in results)
+    one = "" if len(run.cases) == 1 else "s"
+    return [
+        *lines,
+        f"{len(results)} checks of {len(run.cases)} component{one}: " + ", ".join(f"{n} {s}" for s, n in sorted(counts.items())),
+    ]
+
+
+__all__ = ["CHECKS", "Result", "Run", "Status", "report", "run_checks"]

@@ -109,6 +109,14 @@ FAULTS: dict[str, dict[str, str]] = {
         "averages over slots": "empty_slots_change_nothing",
         "has the wrong sign": "truth_is_best",
     },
+    "optimizer": {
+        "moves matrices only": "every_parameter_moves",
+        "draws noise": "same_gradients_same_updates",
+        "has a rate of its own": "the_learning_rate_is_obeyed",
+        "decays what has no gradient": "parameters_without_gradient_stay",
+        "climbs": "it_descends",
+        "keeps its moments to itself": "updates_can_be_resumed",
+    },
     "dataset": {
         "gives another dtype": "batches_match_the_spec",
         "leaves a key out": "batches_match_the_spec",
@@ -136,6 +144,17 @@ FAULTS: dict[str, dict[str, str]] = {
         "finds nothing and is happy": "nothing_there_is_a_data_error",
         "dies of bad numbers": "damaged_files_are_refused_by_name",
         "differences with the future": "its_scenarios_know_no_future",
+    },
+    "renderer": {
+        "has no suffix": "files_are_written",
+        "writes elsewhere": "files_are_written",
+        "miscounts": "files_are_written",
+        "moves the agents": "scenario_stays_as_it_is",
+        "writes the time": "same_scenario_same_bytes",
+        "shows everything": "steps_are_obeyed",
+        "goes beyond the end": "steps_are_obeyed",
+        "draws nobody": "nobody_is_a_data_error",
+        "writes before it looks": "nobody_is_a_data_error",
     },
     "environment": {
         "has another clock": "frames_are_as_declared",
@@ -198,6 +217,9 @@ FAULTS: dict[str, dict[str, str]] = {
         "has another hash in each process": "it_has_one_hash",
     },
 }
+ELSEWHERE = {"older_layouts_can_be_upgraded", "another_device_agrees"}
+"""Caught in test_zoo_elsewhere."""
+
 CONFIGS = {
     "zoo_configs:OpenEncoder": "config_keeps_the_rules",
     "zoo_configs:MutableEncoder": "config_keeps_the_rules",
@@ -231,7 +253,9 @@ def failing(cases: list[Case]) -> set[str]:
 @pytest.mark.parametrize("kind", sorted(FAULTS))
 def test_a_healthy_component_passes_every_check(kind: str) -> None:
     results = Run(make_cases([specimen(kind)])).results()
-    assert [r for r in results if r.status != "passed"] == []
+    # The zoo has one layout of parameters, and machines without a GPU are common; both are tried in test_zoo_elsewhere.
+    assert {r.check for r in results if r.status == "skipped"} <= ELSEWHERE
+    assert [r for r in results if r.status not in ("passed", "skipped")] == []
     assert len(results) == len(CHECKS[kind])
 
 
@@ -250,6 +274,6 @@ def test_every_check_catches_something() -> None:
     """No check is vacuous: each has a specimen in the zoo, but for those that the other kinds' specimens cover."""
     general = {c.name for c in CHECKS["encoder"]}
     for kind, faults in FAULTS.items():
-        caught = set(faults.values()) | (set(CONFIGS.values()) if kind == "encoder" else set())
+        caught = set(faults.values()) | ELSEWHERE | (set(CONFIGS.values()) if kind == "encoder" else set())
         silent = {c.name for c in CHECKS[kind]} - caught - (set() if kind == "encoder" else general)
         assert silent == set(), kind

@@ -33,7 +33,8 @@ def results(fault: str = "") -> list[Result]:
 
 
 def test_healthy_episodes_pass_every_check_but_those_of_scenarios() -> None:
-    assert [r.check for r in results() if r.status != "passed"] == ["speeds_fit_the_clock", "future_leaves_inputs_alone"]
+    left_out = ["older_layouts_can_be_upgraded", "speeds_fit_the_clock", "future_leaves_inputs_alone"]
+    assert [r.check for r in results() if r.status != "passed"] == left_out
 
 
 @pytest.mark.parametrize("fault", sorted(FAULTS))

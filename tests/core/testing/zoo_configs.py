@@ -25,10 +25,12 @@ from twm_core import (
     MetricConfig,
     Mismatch,
     ObservationSpec,
+    OptimizerConfig,
     OutputKey,
     OutputSpec,
     ProtocolConfig,
     ReaderConfig,
+    RendererConfig,
     Score,
 )
 from twm_core.data.schema import MOTION, agent_actions, traffic_observations
@@ -117,6 +119,10 @@ class ZooLoss(LossConfig):
         return frozenset({"prediction"})
 
 
+class ZooOptimizer(OptimizerConfig):
+    fault: str = Field("", description="What is wrong.")
+
+
 class ZooDataset(DatasetConfig):
     fault: str = Field("", description="What is wrong.")
 
@@ -142,6 +148,10 @@ class ZooEpisodes(DatasetConfig):
 
 
 class ZooReader(ReaderConfig):
+    fault: str = Field("", description="What is wrong.")
+
+
+class ZooRenderer(RendererConfig):
     fault: str = Field("", description="What is wrong.")
 
 

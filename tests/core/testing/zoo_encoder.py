@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Self
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -33,6 +36,12 @@ class ZooEncoderModel(Encoder):
             self.norm = nn.BatchNorm1d(config.width)
         if self.fault == "draws weights from numpy":
             self.first.weight.data += torch.from_numpy(np.random.default_rng().normal(size=tuple(self.first.weight.shape))).float()
+
+        self.elsewhere = False
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self.elsewhere = True  # moved to a device, be it to the same one
+        return super()._apply(fn, recurse)
 
     def collect_statistics(self, batch: dict[str, Tensor]) -> None:
         if self.fault == "forgets its statistics":
@@ -68,6 +77,8 @@ class ZooEncoderModel(Encoder):
             tokens = tokens + batch["agents.scored"][:, None, :, None]
         if self.fault == "draws from the global generator":
             tokens = tokens + 0.01 * torch.randn(tokens.shape, device=tokens.device)
+        if self.fault == "computes otherwise elsewhere" and self.elsewhere:
+            tokens = 1.1 * tokens
         if self.fault == "counts its calls":
             self.calls += 1
             tokens = tokens + self.calls

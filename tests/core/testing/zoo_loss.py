@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Self
+
 import torch
 from torch import Tensor
 from zoo_configs import ZooLoss
@@ -16,6 +19,12 @@ class ZooLossModel(Loss):
         self.fault = config.fault
         state = given.seen.get("agents.state")
         self.columns = [state.index(n) for n in given.output.get("agents.state").features]
+
+        self.elsewhere = False
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self.elsewhere = True  # moved to a device, be it to the same one
+        return super()._apply(fn, recurse)
 
     def forward(self, outputs: Outputs, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         exists = batch["agents.exists"]
@@ -44,6 +53,8 @@ class ZooLossModel(Loss):
         total = square.sum() / count
         if self.fault == "takes the root of zero":
             total = square.sum(dim=-1).sqrt().sum() / count
+        if self.fault == "computes otherwise elsewhere" and self.elsewhere:
+            total = 1.1 * total
         if self.fault == "has the wrong sign":
             total = -total
         if self.fault == "forgets to average":

@@ -22,8 +22,10 @@ from twm_core.testing.checks.imagination import IMAGINING
 from twm_core.testing.checks.loss import LOSS
 from twm_core.testing.checks.metric import METRIC
 from twm_core.testing.checks.module import MODULE
+from twm_core.testing.checks.optimizer import OPTIMIZER
 from twm_core.testing.checks.protocol import PROTOCOL
 from twm_core.testing.checks.reader import READER
+from twm_core.testing.checks.renderer import RENDERER
 from twm_core.testing.checks.withholding import WITHHOLDING
 
 CHECKS: dict[str, tuple[Check, ...]] = {
@@ -32,7 +34,9 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "dynamics": (*COMMON, *MODULE, *OBSERVING, *WITHHOLDING, *IMAGINING),
     "decoder": (*COMMON, *(replace(c, needs=(*c.needs, "keys_match_the_spec")) for c in MODULE), *DECODER),
     "loss": (*COMMON, *LOSS),
+    "optimizer": (*COMMON, *OPTIMIZER),
     "reader": (*COMMON, *READER),
+    "renderer": (*COMMON, *RENDERER),
     "environment": (*COMMON, *ENVIRONMENT),
     "metric": (*COMMON, *METRIC),
     "baseline": (*COMMON, *BASELINE),
@@ -41,16 +45,18 @@ CHECKS: dict[str, tuple[Check, ...]] = {
 """The battery of each kind."""
 
 COUNTS = {
-    "dataset": 16,
-    "encoder": 21,
-    "dynamics": 37,
-    "decoder": 27,
-    "loss": 15,
-    "reader": 16,
-    "environment": 14,
-    "metric": 16,
-    "baseline": 20,
-    "protocol": 10,
+    "dataset": 17,
+    "encoder": 23,
+    "dynamics": 39,
+    "decoder": 29,
+    "loss": 17,
+    "optimizer": 13,
+    "reader": 17,
+    "renderer": 12,
+    "environment": 15,
+    "metric": 17,
+    "baseline": 21,
+    "protocol": 11,
 }
 """How many checks each battery has."""
 
@@ -67,7 +73,9 @@ def battery(kind: str) -> tuple[Check, ...]:
     names = [c.name for c in checks]
     if len(checks) != COUNTS[kind] or len(set(names)) != len(names):
         raise UsageError(f"the battery for kind {kind!r} has {len(checks)} checks, {COUNTS[kind]} are written down", "correct one of them")
+    if set(CHECKS) != set(KINDS):
+        raise UsageError(f"there are batteries for {', '.join(CHECKS)} and kinds {', '.join(KINDS)}", "write a battery for each kind")
     unknown = {n for c in checks for n in c.needs} - set(names)
-    if unknown or set(CHECKS) != set(KINDS):
+    if unknown:
         raise UsageError(f"the battery for kind {kind!r} needs checks that are not in it: {', '.join(sorted(unknown))}", "correct `needs`")
     return checks

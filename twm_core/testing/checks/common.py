@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 
 from twm_core.errors import PluginError
 from twm_core.kinds import KINDS
@@ -93,9 +94,27 @@ def builds_its_kind(case: Case) -> None:
         raise missing
 
 
+def older_layouts_can_be_upgraded(case: Case) -> None:
+    """Where `layout_version` is above 1, `upgrade` names a function that takes the tensors of an older layout and its version."""
+    component = case.registered.component
+    if component.layout_version == 1:
+        raise NotApplicable("its parameters have had one layout only")
+    upgrade = case.registered.load_upgrade()
+    if upgrade is None:
+        broken(
+            f"layout_version is {component.layout_version} and there is no upgrade: checkpoints of older layouts cannot be read",
+            "name a function upgrade(tensors, from_version) in the Component",
+        )
+    try:
+        inspect.signature(upgrade).bind({}, component.layout_version - 1)
+    except TypeError as error:
+        broken(f"upgrade cannot be called as upgrade(tensors, from_version): {error}", "take two arguments")
+
+
 COMMON = (
     Check(config_keeps_the_rules, of="case"),
     Check(config_is_torch_free, of="case"),
+    Check(older_layouts_can_be_upgraded, of="case"),
     Check(refuses_by_mismatch, of="case", needs=("config_keeps_the_rules",)),
     Check(fits_something, of="case", needs=("config_keeps_the_rules", "refuses_by_mismatch")),
     Check(specs_are_pure, of="case", needs=("config_keeps_the_rules",)),

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from twm_core.devices import accelerator
 from twm_core.testing.batches import EXISTS, Fed
 from twm_core.testing.checks.check import Check
 from twm_core.testing.failure import NotApplicable, broken
-from twm_core.testing.readings import CLOSE, Reading, distance, finite, same
+from twm_core.testing.readings import CLOSE, ON_ANOTHER_DEVICE, Reading, distance, finite, same
 from twm_core.testing.subjects import LossSubject
 from twm_core.testing.subjects.loss import LossFed
 
@@ -133,6 +134,18 @@ def same_input_same_terms(subject: LossSubject) -> None:
                 broken(f"{key} was changed in place", "use torch.where or a copy")
 
 
+def another_device_agrees(subject: LossSubject) -> None:
+    """On a GPU the terms are those of the CPU, but for rounding. Skipped where there is no GPU."""
+    device = accelerator()
+    if device is None:
+        raise NotApplicable("this machine has no GPU")
+    module, fed = subject.build().to(device), subject.fed
+    with torch.no_grad():
+        there = subject.read(module, LossFed(fed.batch.to(str(device)), fed.leaves.to(str(device))))
+    found = {k: Reading(r.value.cpu(), r.axes) for k, r in there.items()}
+    same(found, _terms(subject, fed), f"on {device}", "create tensors on the device of the input", ON_ANOTHER_DEVICE)
+
+
 def _total(terms: dict[str, Reading]) -> float:
     return float(sum(r.value for r in terms.values()))
 
@@ -169,4 +182,5 @@ LOSS = (
     Check(absent_agents_change_nothing, needs=("same_input_same_terms",)),
     Check(empty_slots_change_nothing, needs=("same_input_same_terms", "absent_agents_change_nothing")),
     Check(truth_is_best, needs=("same_input_same_terms",)),
+    Check(another_device_agrees, needs=("same_input_same_terms",)),
 )

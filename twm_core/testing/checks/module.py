@@ -9,10 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from twm_core.devices import accelerator
 from twm_core.testing.batches import AGENTS, BATCH, EXISTS, Fed
 from twm_core.testing.checks.check import Check
 from twm_core.testing.failure import NotApplicable, broken
-from twm_core.testing.readings import CLOSE, distance, finite, gradients, same, shapes, take
+from twm_core.testing.readings import CLOSE, ON_ANOTHER_DEVICE, Reading, distance, finite, gradients, same, shapes, take
 from twm_core.testing.subjects import ModuleSubject
 
 FILLS = {"not a number": float("nan"), "infinity": float("inf"), "a million": 1e6}
@@ -194,6 +195,19 @@ def input_stays_as_it_is(subject: ModuleSubject) -> None:
             broken(f"{key} was changed in place", "use torch.where or a copy instead of assigning into the input")
 
 
+def another_device_agrees(subject: ModuleSubject) -> None:
+    """Moved to a GPU it gives there what it gives on the CPU, but for rounding. Skipped where there is no GPU."""
+    device = accelerator()
+    if device is None:
+        raise NotApplicable("this machine has no GPU")
+    module = subject.build().eval().to(device)
+    with torch.no_grad():
+        found = subject.read_quietly(module, subject.quiet_fed.to(str(device)))
+        usual = subject.read_quietly(subject.instance, subject.quiet_fed)
+    moved = {k: Reading(r.value.cpu(), r.axes, None if r.mask is None else r.mask.cpu()) for k, r in found.items()}
+    same(moved, usual, f"on {device}", "create tensors on the device of the input, and register constants as buffers", ON_ANOTHER_DEVICE)
+
+
 def _equal(a: Tensor, b: Tensor) -> bool:
     return torch.equal(a.nan_to_num(), b.nan_to_num()) if a.is_floating_point() else torch.equal(a, b)
 
@@ -219,4 +233,5 @@ MODULE = (
     Check(batch_rows_are_independent, needs=("same_seed_same_result",)),
     Check(gradients_reach_every_parameter, needs=("same_seed_same_result",)),
     Check(state_dict_is_complete, needs=("same_seed_same_result",)),
+    Check(another_device_agrees, needs=("same_seed_same_result", "runs_without_data")),
 )

@@ -11,8 +11,10 @@ from twm_core.testing.subjects.encoder import EncoderSubject
 from twm_core.testing.subjects.environment import EnvironmentSubject
 from twm_core.testing.subjects.loss import LossSubject
 from twm_core.testing.subjects.metric import MetricSubject
+from twm_core.testing.subjects.optimizer import OptimizerSubject
 from twm_core.testing.subjects.protocol import ProtocolSubject
 from twm_core.testing.subjects.reader import ReaderSubject
+from twm_core.testing.subjects.renderer import RendererSubject
 
 SUBJECTS: dict[str, type[Subject]] = {
     "dataset": DatasetSubject,
@@ -20,7 +22,9 @@ SUBJECTS: dict[str, type[Subject]] = {
     "dynamics": DynamicsSubject,
     "decoder": DecoderSubject,
     "loss": LossSubject,
+    "optimizer": OptimizerSubject,
     "reader": ReaderSubject,
+    "renderer": RendererSubject,
     "environment": EnvironmentSubject,
     "metric": MetricSubject,
     "baseline": BaselineSubject,
@@ -38,8 +42,10 @@ __all__ = [
     "LossSubject",
     "MetricSubject",
     "ModuleSubject",
+    "OptimizerSubject",
     "ProtocolSubject",
     "ReaderSubject",
+    "RendererSubject",
     "Situation",
     "Subject",
 ]

@@ -77,6 +77,14 @@ class Subject(ABC):
         built = self.build()
         return built.eval() if isinstance(built, nn.Module) else built
 
+    @abstractmethod
+    def use(self) -> None:
+        """One typical use of the shared instance, small and without gradients, for the times in reports.
+
+        Raises:
+            NotApplicable: Its data or a package that it needs are missing.
+        """
+
 
 class ModuleSubject(Subject):
     """A component that is a network: it is fed tensors and read as named tensors."""
@@ -116,6 +124,10 @@ class ModuleSubject(Subject):
 
     def collect(self, module: Any) -> None:
         """Let the module collect statistics of training data, where it can."""
+
+    def use(self) -> None:
+        with torch.no_grad():
+            self.read(self.instance, self.fed)
 
     @cached_property
     def usual(self) -> Readings:

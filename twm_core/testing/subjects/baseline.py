@@ -98,6 +98,9 @@ class BaselineSubject(Subject):
             readings["log_density"] = Reading(found.log_density(found.mean() + 0.5), "BHA", there[:, None])
         return readings
 
+    def use(self) -> None:
+        self.read(self.instance, self.fed)
+
     @cached_property
     def usual(self) -> Readings:
         """What the shared instance says of the usual input."""

@@ -49,6 +49,10 @@ class DatasetSubject(Subject):
         """A batch of the first, a middle and the last window of every split."""
         return {s: w.batch(self.picked(w)) for s, w in self.windows.items()}
 
+    def use(self) -> None:
+        windows = self.windows["train"]
+        windows.batch(self.picked(windows))
+
     @staticmethod
     def picked(windows: Windows) -> list[int]:
         """A few indices spread over the windows."""

@@ -54,9 +54,14 @@ def told(fed: Fed) -> Told:
     )
 
 
-def generator(seed: int | None) -> torch.Generator | None:
+def generator(seed: int | None, device: torch.device | str = "cpu") -> torch.Generator | None:
     """A generator of this seed; None without one (on devices where nothing is drawn)."""
-    return None if seed is None else torch.Generator().manual_seed(seed)
+    return None if seed is None else torch.Generator(device).manual_seed(seed)
+
+
+def given_on(fed: Fed) -> torch.device:
+    """The device on which an input lies."""
+    return fed.values["is_first"].device
 
 
 class DynamicsSubject(ModuleSubject):
@@ -112,8 +117,9 @@ class DynamicsSubject(ModuleSubject):
         """Run `observe` on an input."""
         given = told(fed)
         more = {} if given.motion is None else {"motion": given.motion}
+        source = generator(seed, given_on(fed))
         return module.observe(
-            given.embedding, given.actions, given.is_first, given.exists, state=state, withheld=withheld, generator=generator(seed), **more
+            given.embedding, given.actions, given.is_first, given.exists, state=state, withheld=withheld, generator=source, **more
         )
 
     def belief(self, module: Dynamics, state: State, name: str, lead: str, exists: Tensor | None, *, quiet: bool = False) -> Readings:
@@ -159,7 +165,7 @@ class DynamicsSubject(ModuleSubject):
             None if actions is None else actions[:, FROM:],
             exists=now,
             samples=SAMPLES,
-            generator=generator(seed),
+            generator=generator(seed, given_on(fed)),
         )
         return {
             **self.belief(module, trace.posterior, "posterior", "BT", None),
@@ -209,7 +215,7 @@ class DynamicsSubject(ModuleSubject):
         trace = self.observe(module, fed, state=state)
         actions, exists = fed.values.get(IMAGINED), fed.exists
         now = None if exists is None else exists[:, 0]
-        imagined = module.imagine(state, 1, actions, exists=now, generator=generator(7))
+        imagined = module.imagine(state, 1, actions, exists=now, generator=generator(7, given_on(fed)))
         return {
             **self.belief(module, trace.posterior, "posterior", "BT", exists, quiet=True),
             **self.belief(module, trace.prior, "prior", "BT", exists, quiet=True),

@@ -23,3 +23,8 @@ class EnvironmentSubject(Subject):
             return self.registered.load_build()(self.config)
         except UsageError as error:
             raise NotApplicable(f"{error.message} ({error.hint})") from error
+
+    def use(self) -> None:
+        with self.build() as world:
+            world.reset(1)
+            world.step()

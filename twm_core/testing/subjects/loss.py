@@ -184,7 +184,9 @@ class LossSubject(Subject):
         latent = self.given.latent
         wide = value
         if latent.family != "none":
-            wide = torch.zeros((*value.shape[: value.dim() - (2 if latent.family == "categorical" else 1)], latent.width))
+            wide = torch.zeros(
+                (*value.shape[: value.dim() - (2 if latent.family == "categorical" else 1)], latent.width), device=value.device
+            )
         features = Features(None, wide) if latent.layout == "agents" else Features(wide, None)
         distribution: Distribution | None = None
         if latent.family == "categorical":
@@ -234,6 +236,10 @@ class LossSubject(Subject):
         total = torch.zeros(()) + sum(r.value for r in terms.values())
         found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True) if total.requires_grad else [None] * len(leaves)
         return terms, {k: torch.zeros_like(v) if g is None else g for (k, v), g in zip(leaves.items(), found, strict=True)}
+
+    def use(self) -> None:
+        with torch.no_grad():
+            self.read(self.instance, self.fed)
 
     @cached_property
     def fed(self) -> LossFed:

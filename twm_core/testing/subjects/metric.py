@@ -212,6 +212,9 @@ class MetricSubject(Subject):
         with torch.no_grad():
             return metric.sums(fed.forecast(), fed.truth(self.seen))
 
+    def use(self) -> None:
+        self.sums(self.instance, self.fed)
+
     @cached_property
     def usual(self) -> Floats:
         """The sums of the usual input."""

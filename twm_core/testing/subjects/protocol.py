@@ -63,6 +63,9 @@ class ProtocolSubject(Subject):
         plugin = self.registered.plugin
         return discover(files=[plugin.value] if plugin.distribution == FILE else [])
 
+    def use(self) -> None:
+        _ = self.instance.hash
+
     def built_apart(self, hash_seed: int) -> tuple[str, str]:
         """Built in another interpreter without torch and numpy: (`hash`, the protocol's hash), or (`error`, what went wrong)."""
         component = self.registered.component

@@ -69,6 +69,9 @@ class ReaderSubject(Subject):
         """The recordings of the example."""
         return read_all(self.instance, self.sources)[0]
 
+    def use(self) -> None:
+        read_all(self.instance, self.sources)
+
     def moved(self) -> list[Path]:
         """The same example in another folder."""
         here, there = self.folder / "here", self.folder / "elsewhere" / "deeper"

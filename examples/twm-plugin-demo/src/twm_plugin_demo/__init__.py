@@ -1,0 +1,1 @@
+"""Selective state-space dynamics for twm, as a distribution of their own."""

@@ -1,0 +1,1 @@
+"""The renderers `png` and `gif`."""
