@@ -123,7 +123,7 @@ def _values(name: str, package: str, kind: str, component: str) -> tuple[dict[st
         "maths": about["maths"].strip(),
         "use": "\n".join(about["use"]),
         "dependencies": ", ".join(json.dumps(d) for d in [words["twm"], *about.get("dependencies", [])]),
-        "variants": f"[{', '.join(variants)}]",
+        "variants": "[" + "".join(f"\n        {v}," for v in variants) + "\n    ]" if len(variants) > 1 else f"[{variants[0]}]",
     }
     return words, about
 

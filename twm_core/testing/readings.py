@@ -17,6 +17,9 @@ EXACT = 1e-6
 CLOSE = 2e-4
 """Tolerance between runs with other shapes, where sums are taken in another order."""
 
+IN_HALF_PRECISION = 0.15
+"""Tolerance between bfloat16, which has three digits, and float32: what is off by more has been spoiled, not rounded."""
+
 ON_ANOTHER_DEVICE = 2e-3
 """Tolerance between a CPU and a GPU, which multiplies in another order and may round to fewer digits."""
 

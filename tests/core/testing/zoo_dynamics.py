@@ -120,6 +120,8 @@ class ZooDynamicsModel(Dynamics):
             if self.fault != "ignores is_first":
                 carry = where_state(~first, carry, initial)
             action = None if actions is None else (actions[:, t - 1] if t else torch.zeros_like(actions[:, 0]))
+            if not t and first_action is not None and self.fault != "ignores the first action":
+                action = first_action
             if action is not None and self.fault != "ignores is_first":
                 action = torch.where(first.reshape(-1, *(1,) * (action.dim() - 1)), 0, action)
             noise = torch.randn((batch, agents, self.config.stoch), generator=generator, device=tokens.device)

@@ -77,6 +77,9 @@ class ZooEncoderModel(Encoder):
             tokens = tokens + batch["agents.scored"][:, None, :, None]
         if self.fault == "draws from the global generator":
             tokens = tokens + 0.01 * torch.randn(tokens.shape, device=tokens.device)
+        if self.fault == "puts one precision into another":
+            kept = torch.zeros(tokens.shape, device=tokens.device)
+            tokens = kept.index_add(0, torch.arange(len(kept), device=tokens.device), tokens)
         if self.fault == "computes otherwise elsewhere" and self.elsewhere:
             tokens = 1.1 * tokens
         if self.fault == "counts its calls":

@@ -46,9 +46,9 @@ CHECKS: dict[str, tuple[Check, ...]] = {
 
 COUNTS = {
     "dataset": 17,
-    "encoder": 23,
-    "dynamics": 39,
-    "decoder": 29,
+    "encoder": 24,
+    "dynamics": 40,
+    "decoder": 30,
     "loss": 17,
     "optimizer": 13,
     "reader": 17,

@@ -156,18 +156,19 @@ def resets_forget(subject: DynamicsSubject) -> None:
 def steps_match_the_sequence(subject: DynamicsSubject) -> None:
     """Observing step by step with the carried posterior is observing the sequence.
 
-    Compared is what each step determines before sampling, from the very states of the sequence. The action that leads to the first step
-    of a chunk is not among the arguments of `observe`, so that all actions are zero here.
+    Compared is what each step determines before sampling, from the very states of the sequence. The action that leads to a step is the
+    `first_action` of the chunk that begins with it.
     """
     fed = subject.fed
-    if "action" in fed.values:
-        fed = fed.put(action=torch.zeros_like(fed.values["action"]))
+    actions = fed.values.get("action")
     with torch.no_grad():
         trace = subject.observe(subject.instance, fed)
         for t in range(STEPS):
             index = torch.tensor([t])
             one = fed.take("T", index)
-            step = subject.observe(subject.instance, one, state=None if t == 0 else at_time(trace.posterior, t - 1))
+            carried = None if t == 0 else at_time(trace.posterior, t - 1)
+            before = None if actions is None or t == 0 else actions[:, t - 1]
+            step = subject.observe(subject.instance, one, state=carried, first_action=before)
             for name, got, whole in (("posterior", step.posterior, trace.posterior), ("prior", step.prior, trace.prior)):
                 alone = subject.belief(subject.instance, got, name, "BT", one.exists, quiet=True)
                 within = subject.belief(subject.instance, whole, name, "BT", fed.exists, quiet=True)

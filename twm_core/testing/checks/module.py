@@ -6,6 +6,8 @@ comes out.
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +15,7 @@ from twm_core.devices import accelerator
 from twm_core.testing.batches import AGENTS, BATCH, EXISTS, Fed
 from twm_core.testing.checks.check import Check
 from twm_core.testing.failure import NotApplicable, broken
-from twm_core.testing.readings import CLOSE, ON_ANOTHER_DEVICE, Reading, distance, finite, gradients, same, shapes, take
+from twm_core.testing.readings import CLOSE, IN_HALF_PRECISION, ON_ANOTHER_DEVICE, Reading, distance, finite, gradients, same, shapes, take
 from twm_core.testing.subjects import ModuleSubject
 
 FILLS = {"not a number": float("nan"), "infinity": float("inf"), "a million": 1e6}
@@ -195,6 +197,21 @@ def input_stays_as_it_is(subject: ModuleSubject) -> None:
             broken(f"{key} was changed in place", "use torch.where or a copy instead of assigning into the input")
 
 
+def half_precision_is_survived(subject: ModuleSubject) -> None:
+    """Under autocast to bfloat16, which `training.precision = "bf16-mixed"` trains in, it runs without an error or a warning, and what it
+    gives is finite and near to what it gives in full precision."""
+    fed = subject.quiet_fed
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = subject.read_quietly(subject.instance, fed)
+        usual = subject.read_quietly(subject.instance, fed)
+    finite(found, "under autocast", "compute what needs digits in float32: sums over time, roots, positions in metres")
+    widened = {k: Reading(r.value.to(usual[k].value.dtype), r.axes, r.mask) for k, r in found.items()}
+    hint = "torch.autocast(..., enabled=False) around what loses too many digits"
+    same(widened, usual, "under autocast to bfloat16", hint, IN_HALF_PRECISION)
+
+
 def another_device_agrees(subject: ModuleSubject) -> None:
     """Moved to a GPU it gives there what it gives on the CPU, but for rounding. Skipped where there is no GPU."""
     device = accelerator()
@@ -233,5 +250,6 @@ MODULE = (
     Check(batch_rows_are_independent, needs=("same_seed_same_result",)),
     Check(gradients_reach_every_parameter, needs=("same_seed_same_result",)),
     Check(state_dict_is_complete, needs=("same_seed_same_result",)),
+    Check(half_precision_is_survived, needs=("same_seed_same_result",)),
     Check(another_device_agrees, needs=("same_seed_same_result", "runs_without_data")),
 )

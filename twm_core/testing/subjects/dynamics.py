@@ -112,14 +112,29 @@ class DynamicsSubject(ModuleSubject):
         return Fed(values, axes, held={IMAGINED: FROM})
 
     def observe(
-        self, module: Dynamics, fed: Fed, *, state: State | None = None, withheld: Tensor | None = None, seed: int | None = 7
+        self,
+        module: Dynamics,
+        fed: Fed,
+        *,
+        state: State | None = None,
+        first_action: Tensor | None = None,
+        withheld: Tensor | None = None,
+        seed: int | None = 7,
     ) -> Trace:
         """Run `observe` on an input."""
         given = told(fed)
         more = {} if given.motion is None else {"motion": given.motion}
         source = generator(seed, given_on(fed))
         return module.observe(
-            given.embedding, given.actions, given.is_first, given.exists, state=state, withheld=withheld, generator=source, **more
+            given.embedding,
+            given.actions,
+            given.is_first,
+            given.exists,
+            state=state,
+            first_action=first_action,
+            withheld=withheld,
+            generator=source,
+            **more,
         )
 
     def belief(self, module: Dynamics, state: State, name: str, lead: str, exists: Tensor | None, *, quiet: bool = False) -> Readings:
