@@ -27,7 +27,7 @@ from twm_core.errors import CheckpointError, UnknownComponentError
 from twm_core.registry import Registry
 from twm_core.specs import ActionSpec, EmbeddingSpec, LatentSpec, ObservationSpec, OutputSpec
 
-SCHEMA = 1
+SCHEMA = 2
 MODEL, TRAINER, MANIFEST = "model.safetensors", "trainer.safetensors", "manifest.json"
 HEADER_KEY = "twm"
 _MOST_HEADER = 100_000_000

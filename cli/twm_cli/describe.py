@@ -1,4 +1,4 @@
-"""`twm describe`: a component's fields with types, ranges and defaults, and the specs that it maps in the default recipe."""
+"""`twm describe`: a component's fields with types, ranges and defaults, and the specs that it maps in the default recipe; or a kind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from twm_cli.fields import inline, range_text, type_name
-from twm_cli.output import heading, show_json, table
+from twm_cli.output import heading, labelled, show_json, table
 from twm_cli.session import Session
 from twm_core.assembly import assemble
 from twm_core.discovery import canonical
@@ -21,6 +21,7 @@ from twm_core.suggest import did_you_mean
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+    from twm_core.kinds import Kind
     from twm_core.registry import Registered, Registry
 
 
@@ -31,12 +32,16 @@ def command(session: Session) -> Callable[..., None]:
         return [(r.component.name, r.component.summary) for r in session.registry.components() if r.component.name.startswith(incomplete)]
 
     def describe(
-        component: Annotated[str, typer.Argument(help="NAME, KIND/NAME or DISTRIBUTION:NAME.", autocompletion=names)],
+        component: Annotated[str, typer.Argument(help="NAME, KIND/NAME, DISTRIBUTION:NAME, or a kind.", autocompletion=names)],
         as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list with one object for each match.")] = False,
         plugin: Annotated[list[Path] | None, typer.Option("--plugin", "-p", metavar="FILE.py", help="Load a one-file plugin.")] = None,
     ) -> None:
-        """Show a component's fields and what it maps in the default recipe."""
+        """Show a component's fields and what it maps in the default recipe, or what a kind is and what is installed of it."""
         session.warn(*session.warnings)
+        if component in KINDS and not any(r.component.name == component for r in session.registry.components()):
+            found = _kind_object(KINDS[component], session.registry)
+            show_json([found]) if as_json else typer.echo(_kind_text(found))
+            return
         matches = list(_matches(session.registry, component))
         if as_json:
             show_json([_object(r, session.registry) for r in matches])
@@ -45,9 +50,42 @@ def command(session: Session) -> Callable[..., None]:
 
     # The completer is local, so the annotations are evaluated here and not by Typer, which knows module names only.
     describe.__annotations__["component"] = Annotated[
-        str, typer.Argument(help="NAME, KIND/NAME or DISTRIBUTION:NAME.", autocompletion=names)
+        str, typer.Argument(help="NAME, KIND/NAME, DISTRIBUTION:NAME, or a kind.", autocompletion=names)
     ]
     return describe
+
+
+def _kind_object(kind: Kind, registry: Registry) -> dict[str, Any]:
+    """A kind, and what is installed of it; also where nothing is."""
+    return {
+        "kind": kind.name,
+        "summary": kind.summary,
+        "given": kind.given,
+        "gives": kind.gives,
+        "config": f"{kind.config.__module__}:{kind.config.__name__}",
+        "interface": kind.interface,
+        "in_recipe": kind.in_recipe,
+        "several": kind.several,
+        "components": [
+            r.qualified if registry.shared(kind.name, r.component.name) else r.component.name for r in registry.components(kind.name)
+        ],
+        "not_loaded": registry.not_loaded(),
+    }
+
+
+def _kind_text(found: dict[str, Any]) -> str:
+    several = "several" if found["several"] else "one"
+    facts = [
+        ("given", found["given"]),
+        ("gives", found["gives"]),
+        ("in a recipe", several if found["in_recipe"] else "no: commands of their own use it"),
+        ("config base", found["config"]),
+        ("interface", found["interface"]),
+        ("installed", ", ".join(found["components"]) or "none"),
+        *(("note", text) for text in found["not_loaded"]),
+        ("write one", f"twm new-plugin NAME --kind {found['kind']}"),
+    ]
+    return "\n".join([heading(f"kind {found['kind']}"), found["summary"], "", *(labelled(name, text) for name, text in facts)])
 
 
 def _matches(registry: Registry, given: str) -> Iterator[Registered]:
@@ -114,15 +152,9 @@ def _object(registered: Registered, registry: Registry) -> dict[str, Any]:
 def _flow(registered: Registered, registry: Registry) -> list[tuple[str, str]]:
     """What the component is given and gives when it takes its place in the default recipe."""
     kind, name = registered.component.kind, registered.qualified
+    own = [("given", KINDS[kind].given), ("gives", KINDS[kind].gives)]
     if not KINDS[kind].in_recipe:
-        return {
-            "reader": [("given", "files and folders"), ("gives", "recordings, which `twm data import` stores")],
-            "renderer": [("given", "a scenario, and which steps of it"), ("gives", "a file")],
-            "environment": [("given", "a seed, and interventions at every step"), ("gives", "frames: who is where at each step")],
-            "metric": [("given", "forecasts of agents, and what happened"), ("gives", "scores, as sums over agents or windows")],
-            "baseline": [("given", "the observed steps of windows"), ("gives", "futures of their agents")],
-            "protocol": [("given", "nothing"), ("gives", "dataset, split, number of futures, metrics and baselines, and their hash")],
-        }[kind]
+        return own
     choice = [name] if KINDS[kind].several else name
     slot = f"{kind}.{'components' if KINDS[kind].several else 'component'}"
     try:
@@ -130,14 +162,16 @@ def _flow(registered: Registered, registry: Registry) -> list[tuple[str, str]]:
     except TwmError as error:
         return [("default recipe", f"cannot show what it maps: {error.message}")]
     seen, embedding, latent, output = plan.seen.describe(), str(plan.embedding), str(plan.latent), str(plan.output)
-    given, gives = {
+    flow = {
         "dataset": ("", seen),
         "encoder": (seen, embedding),
         "dynamics": (embedding, latent),
         "decoder": (latent, output),
         "loss": (f"{output}, {latent}", "scalar terms"),
-        "optimizer": ("parameters by name, and the highest learning rate", "new weights at every step"),
-    }[kind]
+    }
+    if kind not in flow:
+        return own
+    given, gives = flow[kind]
     return [*([("given", given)] if given else []), ("gives", gives)]
 
 

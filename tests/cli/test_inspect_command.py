@@ -13,7 +13,7 @@ import pytest
 Call = Callable[..., Any]
 
 MANIFEST = {
-    "schema": 1,
+    "schema": 2,
     "twm": "0.1.0",
     "torch": "2.9",
     "step": 12,

@@ -134,3 +134,24 @@ def test_describe_shows_what_an_installed_component_maps_in_the_default_recipe(t
     out = twm("describe", "dynamics/rssm-cat").out
     assert "given           embedding(" in out
     assert "gives           latent(" in out
+
+
+def test_a_kind_is_described_with_what_is_installed_of_it(twm: Call) -> None:
+    text = twm("describe", "dynamics").out
+    assert text.startswith("kind dynamics\n")
+    assert "config base twm_core.kinds.dynamics:DynamicsConfig" in text
+    assert "rssm-cat" in text
+    assert "write one   twm new-plugin NAME --kind dynamics" in text
+    (found,) = json.loads(twm("describe", "renderer", "--json").out)
+    assert found["components"] == ["png", "gif"]
+    assert found["in_recipe"] is False
+
+
+def test_without_any_plugin_kinds_are_described_and_it_is_said_what_is_missing(twm: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWM_DISABLE_PLUGINS", "*")
+    text = " ".join(twm("describe", "encoder").out.split())
+    assert "installed none" in text
+    assert "plugins are blocked (TWM_DISABLE_PLUGINS names '*')" in text
+    outcome = twm("describe", "rssm-cat")
+    assert outcome.status == 2
+    assert "plugins are blocked (TWM_DISABLE_PLUGINS names '*')" in outcome.err

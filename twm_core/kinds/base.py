@@ -18,6 +18,8 @@ class Kind:
         interface: `module:attribute` of the class that `build` returns (imports torch, so it is a string).
         several: Whether a recipe may use more than one at once.
         default: Component that a recipe uses where it names none; None where it must name one.
+        given: What a component of this kind is given, in words, for `twm describe`.
+        gives: What it gives.
         in_recipe: Whether a recipe chooses components of this kind; others are used by commands of their own.
     """
 
@@ -28,3 +30,5 @@ class Kind:
     several: bool = False
     in_recipe: bool = True
     default: str | None = None
+    given: str = ""
+    gives: str = ""

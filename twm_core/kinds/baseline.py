@@ -26,4 +26,6 @@ KIND = Kind(
     config=BaselineConfig,
     interface="twm_core.scoring.interfaces:Forecaster",
     in_recipe=False,
+    given="the observed steps of windows",
+    gives="futures of their agents",
 )

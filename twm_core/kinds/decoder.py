@@ -32,4 +32,6 @@ KIND = Kind(
     config=DecoderConfig,
     interface="twm_core.nn.interfaces:Decoder",
     several=True,
+    given="features of latent states",
+    gives="distributions over states and existence, images, vectors, rewards",
 )

@@ -33,4 +33,6 @@ KIND = Kind(
     config=EncoderConfig,
     interface="twm_core.nn.interfaces:Encoder",
     several=True,
+    given="batches",
+    gives="tokens of the scene, of its agents, or both, step by step",
 )

@@ -16,4 +16,6 @@ KIND = Kind(
     config=EnvironmentConfig,
     interface="twm_core.environment:Environment",
     in_recipe=False,
+    given="a seed, and interventions at every step",
+    gives="frames: who is where at each step",
 )

@@ -81,4 +81,6 @@ KIND = Kind(
     config=LossConfig,
     interface="twm_core.nn.interfaces:Loss",
     several=True,
+    given="decoded distributions, latents and the batch",
+    gives="scalar terms",
 )

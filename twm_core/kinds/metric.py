@@ -44,4 +44,6 @@ KIND = Kind(
     config=MetricConfig,
     interface="twm_core.scoring.interfaces:Metric",
     in_recipe=False,
+    given="forecasts of agents, and what happened",
+    gives="scores, as sums over agents or windows",
 )

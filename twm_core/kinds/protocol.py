@@ -46,4 +46,6 @@ KIND = Kind(
     config=ProtocolConfig,
     interface="twm_core.scoring.protocol:Protocol",
     in_recipe=False,
+    given="nothing",
+    gives="dataset, split, number of futures, metrics and baselines, and their hash",
 )

@@ -26,4 +26,6 @@ KIND = Kind(
     config=ReaderConfig,
     interface="twm_core.data.reader:Reader",
     in_recipe=False,
+    given="files and folders",
+    gives="recordings, which `twm data import` stores",
 )
