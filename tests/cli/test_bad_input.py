@@ -307,7 +307,7 @@ DAMAGE: dict[Callable[[Path], None], list[str]] = {
     remove_trainer: ["there is no file", TRAINER],
     remove_manifests: ["has no complete checkpoint"],
     cut_manifest: [MANIFEST, "is damaged"],
-    other_schema: ["has schema 99; this twm reads 1", "use a matching version of twm"],
+    other_schema: ["has schema 99; this twm reads 2", "use a matching version of twm"],
     other_hash: [MODEL, "its sha256 differs from the manifest's"],
     no_components: [MANIFEST, "is damaged: components"],
 }
