@@ -30,6 +30,7 @@ COMMANDS = {
     "unpack": "Make a store of such a file.",
     "doctor": "Find what is wrong with recordings before they are imported.",
     "readers": "List the formats that can be read.",
+    "record": "Record episodes of an environment into a store.",
     "example": "Write a small recording in a reader's format.",
 }
 """Commands of the group: name and summary."""
