@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -195,7 +196,8 @@ def check_installed(manifest: Mapping[str, Any], registry: Registry) -> None:
                 raise CheckpointError(f"{needed} of the one-file plugin {path}, which was not given", f"give it with -p {path}") from error
             raise CheckpointError(
                 f"{needed} of {row['distribution']} {row['version']}, which is not installed",
-                f"pip install {row['distribution']}=={row['version']}",
+                # Quoted: whoever made the checkpoint also chose these words, and somebody may paste the line.
+                f"pip install {shlex.quote(row['distribution'] + '==' + row['version'])}",
             ) from error
 
 

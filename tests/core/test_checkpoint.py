@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -141,6 +142,42 @@ def test_a_checkpoint_of_another_recipe_does_not_fit(latest: Path, tiny: Callabl
 
 
 # Layouts ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_manifest_names_is_never_imported_or_run(
+    latest: Path, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The code that reads a checkpoint is the installed plugin's, whatever module or function a forged manifest names."""
+    (tmp_path / "evil_module.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\ndef build(*a): raise SystemExit\n", "utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    forged = {"entry_point": "rssm = evil_module", "build": "evil_module:build", "upgrade": "evil_module:build", "value": "evil_module"}
+
+    def forge(manifest: dict[str, Any]) -> None:
+        for row in manifest["components"]:
+            row.update(forged)
+        manifest["plugins"] = ["evil:evil_module 1.0"]
+
+    edit(latest, forge)
+    load_run(latest, registry=registry)
+    assert "evil_module" not in sys.modules
+
+    def rename(manifest: dict[str, Any]) -> None:
+        manifest["components"][0]["distribution"] = "evil_module"
+
+    edit(latest, rename)
+    with pytest.raises(CheckpointError, match=r"of evil_module .*, which is not installed") as caught:
+        load_run(latest, registry=registry)
+    assert caught.value.hint == f"pip install evil_module=={registry.plugins[0].version}"
+    assert not (tmp_path / "ran").exists()
+
+    def inject(manifest: dict[str, Any]) -> None:
+        manifest["components"][0]["distribution"] = "x; touch ran #"
+
+    edit(latest, inject)
+    with pytest.raises(CheckpointError) as caught:
+        load_run(latest, registry=registry)
+    assert shlex.split(str(caught.value.hint))[:2] == ["pip", "install"]
+    assert len(shlex.split(str(caught.value.hint))) == 3  # one word, however it is pasted
 
 
 def test_a_newer_layout_asks_for_a_newer_distribution(latest: Path, registry: Registry) -> None:
