@@ -102,6 +102,7 @@ class Recurrent(Dynamics):
         self.config = config
         self.action = given.action
         self.per_agent = given.latent.layout == "agents"
+        self.independent = self.per_agent  # agents do not hear of one another here
         self.inputs = given.latent.width + (given.action.width if given.action is not None else 0)
         self.project = nn.Linear(config.hidden, given.latent.width)
 

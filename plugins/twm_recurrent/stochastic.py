@@ -72,6 +72,7 @@ class StochasticGRU(Dynamics):
         self.config = config
         self.action = given.action
         self.per_agent = given.latent.layout == "agents"
+        self.independent = self.per_agent  # agents do not hear of one another here
         tokens = ((given.embedding.agents or 0) if self.per_agent else 0) + (given.embedding.scene or 0)
         self.gru = nn.GRUCell(config.stoch + (given.action.width if given.action is not None else 0), config.deter)
         self.prior = nn.Linear(config.deter, 2 * config.stoch)

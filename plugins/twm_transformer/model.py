@@ -87,6 +87,7 @@ class TransformerDynamics(Dynamics):
         self.config = config
         self.action = given.action
         self.per_agent = given.latent.layout == "agents"
+        self.independent = self.per_agent  # agents do not hear of one another here
         self.from_z = nn.Linear(given.latent.width, config.width)
         self.from_action = None if given.action is None else nn.Linear(given.action.width, config.width, bias=False)
         self.network = Network(config)

@@ -60,5 +60,5 @@ def test_the_guide_leads_from_nothing_to_a_plugin_that_is_tested_and_trains(envi
         shown[line.split()[0] if not line.startswith("twm") else line.split()[1]] = done.stdout
     assert int(re.findall(r"(\d+) passed", shown["pytest"])[0]) >= 38
     assert "completed at step 2" in shown["train"]
-    assert re.search(r"40 checks of 1 component: \d+ passed, \d skipped", shown["check-plugin"])
+    assert re.search(r"41 checks of 1 component: \d+ passed, \d skipped", shown["check-plugin"])
     assert "distribution    acme-worlds 0.1.0" in shown["describe"]

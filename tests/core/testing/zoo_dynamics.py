@@ -43,6 +43,7 @@ class ZooDynamicsModel(Dynamics):
         self.prior = nn.Linear(config.deter, 2 * config.stoch)
         self.posterior = nn.Linear(config.deter + tokens, 2 * config.stoch)
         self.uses_action = action > 0
+        self.independent = self.fault == "says that its agents are independent"
 
     def initial(self, batch_shape: tuple[int, ...], *, device: torch.device | None = None) -> ZooState:
         return self._start(batch_shape[:1] if self.fault == "starts with another shape" else batch_shape, device=device)

@@ -47,7 +47,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
 COUNTS = {
     "dataset": 17,
     "encoder": 24,
-    "dynamics": 40,
+    "dynamics": 41,
     "decoder": 30,
     "loss": 17,
     "optimizer": 13,

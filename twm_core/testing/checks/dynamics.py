@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -175,6 +177,22 @@ def steps_match_the_sequence(subject: DynamicsSubject) -> None:
                 same(alone, take(within, "T", index), f"step {t} alone", "the state must carry all that the next step needs", CLOSE)
 
 
+def independent_agents_influence_nobody(subject: DynamicsSubject) -> None:
+    """Where `independent` is true, what is seen of one agent changes no latent of another one: training then leaves out empty slots."""
+    exists = subject.fed.exists
+    if exists is None or not subject.instance.independent:
+        raise NotApplicable("it does not say that its agents are independent")
+    apart = torch.arange(AGENTS) % 2 == 0
+    other = subject.feed(seed=3).values
+    mixed = {k: torch.where(apart.view(1, 1, -1, 1), v, other[k]) if k == "embedding.agents" else v for k, v in subject.fed.values.items()}
+    mask = exists & apart
+    usual, changed = (beliefs(subject, fed, exists=mask) for fed in (subject.fed, replace(subject.fed, values=mixed)))
+    for name, one, two in zip(("posterior", "prior"), changed, usual, strict=True):
+        per_agent = {k: r for k, r in two.items() if "A" in r.axes}
+        hint = "leave `independent` at False where agents hear of one another"
+        same({k: one[k] for k in per_agent}, per_agent, f"{name} with other agents seen otherwise", hint, CLOSE)
+
+
 def absent_agents_keep_their_prior(subject: DynamicsSubject) -> None:
     """An agent that was seen and is not there has its prior as posterior."""
     exists = subject.fed.exists
@@ -214,6 +232,7 @@ OBSERVING = (
         steps_match_the_sequence,
         needs=("same_seed_same_result", "posterior_is_causal", "prior_is_blind", "resets_forget", "batch_rows_are_independent"),
     ),
+    Check(independent_agents_influence_nobody, needs=("same_seed_same_result", "absent_agents_change_nothing")),
     Check(absent_agents_keep_their_prior, needs=("same_seed_same_result", "prior_is_blind")),
     Check(unseen_agents_stay_initial, needs=("same_seed_same_result", "initial_state_has_its_shape")),
 )
