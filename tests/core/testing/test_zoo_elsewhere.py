@@ -1,4 +1,4 @@
-"""Checks about other devices and older layouts, each with a specimen that breaks it.
+"""Checks about other devices, older layouts and a trait of scenes, each with a specimen that breaks it.
 
 There may be no GPU here, so the CPU stands for one: the check moves the component and its input, and compares.
 """
@@ -77,3 +77,18 @@ def test_a_second_layout_without_a_usable_upgrade_is_caught(more: dict[str, str]
     found = result("encoder", "older_layouts_can_be_upgraded", layout_version=2, **more)
     assert found.status == "failed"
     assert reason in found.reason
+
+
+def test_one_latent_for_the_scene_cannot_be_that_of_independent_agents(monkeypatch: pytest.MonkeyPatch) -> None:
+    from twm_core.registry import discover
+    from twm_recurrent.model import GRU
+
+    gru = discover(environ={}).find("dynamics", "gru")
+    for layout, status in (("agents", "passed"), ("scene", "skipped")):
+        run = Run(make_cases([gru], {"dynamics/gru": [{"hidden": 4, "layout": layout}]}))
+        assert run.result("dynamics/gru/independent_agents_influence_nobody").status == status
+    monkeypatch.setattr(GRU, "independent", property(lambda self: True, lambda self, value: None))
+    run = Run(make_cases([gru], {"dynamics/gru": [{"hidden": 4, "layout": "scene"}]}))
+    found = run.result("dynamics/gru/independent_agents_influence_nobody")
+    assert found.status == "failed"
+    assert "`independent` is true with one latent for the scene" in found.reason

@@ -178,10 +178,13 @@ def steps_match_the_sequence(subject: DynamicsSubject) -> None:
 
 
 def independent_agents_influence_nobody(subject: DynamicsSubject) -> None:
-    """Where `independent` is true, what is seen of one agent changes no latent of another one: training then leaves out empty slots."""
-    exists = subject.fed.exists
-    if exists is None or not subject.instance.independent:
+    """Where `independent` is true, every agent has a latent, and what is seen of one agent changes no latent of another one: training then
+    leaves out empty slots."""
+    if not subject.instance.independent:
         raise NotApplicable("it does not say that its agents are independent")
+    exists = subject.fed.exists
+    if subject.given.latent.layout != "agents" or exists is None:
+        broken("`independent` is true with one latent for the scene", "set it where the layout is 'agents' only")
     apart = torch.arange(AGENTS) % 2 == 0
     other = subject.feed(seed=3).values
     mixed = {k: torch.where(apart.view(1, 1, -1, 1), v, other[k]) if k == "embedding.agents" else v for k, v in subject.fed.values.items()}
