@@ -38,7 +38,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 SEEDS = st.integers(0, 10**6)
 
 
-@given(st.floats(-1e6, 1e6))
+@given(st.floats(-1e6, 1e6, allow_subnormal=False))  # torch's vectorised log1p takes subnormal numbers for 0
 def test_symexp_undoes_symlog(x: float) -> None:
     value = torch.tensor(x, dtype=torch.float64)
     torch.testing.assert_close(symexp(symlog(value)), value, rtol=1e-9, atol=1e-12)
