@@ -100,6 +100,9 @@ def _sections(run: Run, results: Sequence[Result], costs: Sequence[Cost], lines:
     ]
     head = ("COMPONENT", "CHECKS", "PASSED", "BUILD MS", "USE MS", "PARAMETERS", "CHECKS S", "GREW MIB")
     sections = [table(head, rows, right=tuple(range(1, len(head))))]
+    unmeasured = [(c.component, c.unmeasured) for c in costs if c.unmeasured]
+    if unmeasured:
+        sections.append(table(("NOT MEASURED", "REASON"), unmeasured))
     skipped = [(r.name, r.reason) for r in results if r.status == "skipped"]
     if skipped:
         sections.append(table(("SKIPPED", "REASON"), skipped))

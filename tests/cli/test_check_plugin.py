@@ -104,7 +104,7 @@ def test_json_has_every_result_and_the_costs(twm: Call, loss: Callable[[bool], P
     assert len(found["results"]) == COUNTS["loss"]
     assert set(found["results"][0]) == {"component", "check", "status", "situations", "reason", "hint"}
     (cost,) = found["costs"]
-    assert set(cost) == {"component", "build", "use", "parameters", "checks", "grown"}
+    assert set(cost) == {"component", "build", "use", "parameters", "checks", "grown", "unmeasured"}
     assert cost["checks"] > 0
 
 
@@ -155,3 +155,20 @@ def test_no_component_is_an_error_and_not_a_success(twm: Call, tmp_path: Path) -
     outcome = twm("check-plugin", file)
     assert outcome.status == 2
     assert "there is no component to check" in outcome.err
+
+
+def test_a_use_that_raises_is_not_measured_and_says_why() -> None:
+    from twm_core.testing.cost import measure
+
+    class Raises:
+        instance = None
+
+        def build(self) -> object:
+            return object()
+
+        def use(self) -> None:
+            raise ValueError("no such thing")
+
+    found = measure("loss/x", Raises(), checks=0.0, grown=0)  # pyrefly: ignore[bad-argument-type]
+    assert found.build is not None
+    assert (found.use, found.unmeasured) == (None, "ValueError: no such thing")

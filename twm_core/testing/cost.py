@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from twm_core.testing.failure import NotApplicable
 from twm_core.testing.subjects import Subject
 
 REPETITIONS = 5
@@ -31,6 +32,7 @@ class Cost:
         parameters: Trainable numbers; None for what is no network.
         checks: Seconds of CPU of all its checks.
         grown: Bytes by which the process grew while they ran.
+        unmeasured: Why a time is None, where the component raised.
     """
 
     component: str
@@ -39,6 +41,7 @@ class Cost:
     parameters: int | None
     checks: float
     grown: int
+    unmeasured: str = ""
 
 
 def peak() -> int:
@@ -48,18 +51,27 @@ def peak() -> int:
 
 
 def measure(component: str, subject: Subject | None, *, checks: float, grown: int) -> Cost:
-    """Build and use a component a few times; what cannot be measured is None, since the checks have said why."""
+    """Build and use a component a few times; what raises is not measured, and `unmeasured` says what it raised."""
     build = use = parameters = None
+    reasons: list[str] = []
     if subject is not None:
-        build = _least(subject.build)
-        use = _least(subject.use)
+        build = _least(subject.build, reasons)
+        use = _least(subject.use, reasons)
         if build is not None and isinstance(subject.instance, nn.Module):
             parameters = sum(p.numel() for p in subject.instance.parameters() if p.requires_grad)
-    return Cost(component=component, build=build, use=use, parameters=parameters, checks=checks, grown=grown)
+    return Cost(
+        component=component,
+        build=build,
+        use=use,
+        parameters=parameters,
+        checks=checks,
+        grown=grown,
+        unmeasured="; ".join(dict.fromkeys(reasons)),
+    )
 
 
-def _least(function: Callable[[], object]) -> float | None:
-    """The least CPU time of a few calls, after one that warms up; None where it raises."""
+def _least(function: Callable[[], object], reasons: list[str]) -> float | None:
+    """The least CPU time of a few calls, after one that warms up; None where it raises, with the exception among `reasons`."""
     times = []
     try:
         function()
@@ -67,6 +79,7 @@ def _least(function: Callable[[], object]) -> float | None:
             start = time.process_time()
             function()
             times.append(time.process_time() - start)
-    except Exception:  # noqa: BLE001 - a component may raise anything, and its checks have reported it
+    except Exception as error:  # noqa: BLE001 - a component may raise anything; the report says what
+        reasons.append(str(error) if isinstance(error, NotApplicable) else f"{type(error).__name__}: {error}")
         return None
     return min(times)
