@@ -38,6 +38,7 @@ from twm_core.scoring.protocol import Protocol
 from twm_core.scoring.truth import Roads
 from twm_core.scoring.world_model_forecaster import Ways, WorldModelForecaster, scores_agents
 from twm_core.specs import DatasetGiven, ObservationSpec
+from twm_core.threads import use_threads
 
 MODEL = "model"
 SAMPLES = 6
@@ -239,6 +240,7 @@ def _subject(request: Request, registry: Registry, recipe: Mapping[str, Any], fi
         recipe = _under(fixed, request, recipe)
     plan, model, manifest = load_run(request.target, registry=registry, checkpoint=request.checkpoint, overrides=recipe)
     place = resolve_checkpoint(request.target, request.checkpoint)
+    use_threads(plan.training.threads, sum(p.numel() for p in model.parameters()))
     return _Subject(
         name=plan.one("dataset").name,
         dataset=build_dataset(plan),
@@ -280,6 +282,7 @@ def _word(value: Any) -> str:
 
 
 def _dataset_alone(request: Request, registry: Registry, recipe: Mapping[str, Any], fixed: Protocol | None) -> _Subject:
+    use_threads(0, 0)
     if not request.baselines and fixed is None:
         raise UsageError("there is nothing to evaluate", "give a run folder or checkpoint, --baseline NAME, or --protocol NAME")
     name = fixed.dataset if fixed is not None else request.dataset
