@@ -54,6 +54,10 @@ class DataError(TwmError):
     """A data source is missing, empty, malformed or holds impossible values; the message names file and row or track."""
 
 
+class BusyError(TwmError):
+    """Another process is writing the same store or run."""
+
+
 class Mismatch(TwmError):
     """Raised (or returned) by a component's config when what flows in does not suit it.
 

@@ -204,7 +204,7 @@ def test_resuming_a_run_that_was_killed_before_its_first_checkpoint(twm: Call, r
 
 def test_starting_a_run_that_was_killed_in_its_first_save_works(train: Call, run: Path) -> None:
     shutil.rmtree(run / "checkpoints")
-    (run / "checkpoints" / ".unfinished-step-2").mkdir(parents=True)
+    (run / "checkpoints" / f".unfinished-{'0' * 32}-step-2").mkdir(parents=True)
     assert train("--run", run, "--steps", "2").status == 0
     assert RunFolder(run).names() == ["step-2"]
     assert not list(run.rglob(".unfinished*"))

@@ -106,18 +106,43 @@ def test_a_kill_at_any_call_while_a_folder_is_replaced_never_leaves_half_a_folde
 
 
 def test_what_an_interrupted_writer_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / ".unfinished-step-3").mkdir()
-    (tmp_path / ".unfinished-step-3" / "model.safetensors").write_bytes(b"half")
-    (tmp_path / ".unfinished-latest").write_text("st")
+    number = "0123456789abcdef" * 2
+    (tmp_path / f".unfinished-{number}-step-3").mkdir()
+    (tmp_path / f".unfinished-{number}-step-3" / "model.safetensors").write_bytes(b"half")
+    (tmp_path / f".unfinished-{number}-latest").write_text("st")
     (tmp_path / "step-2").mkdir()
     (tmp_path / "latest").write_text("step-2\n")
+    (tmp_path / ".unfinished-notes").write_text("a file of the user")
     atomic.remove_unfinished(tmp_path)
-    assert names(tmp_path) == {"step-2", "latest"}
+    assert names(tmp_path) == {"step-2", "latest", ".unfinished-notes"}
 
 
-def test_a_leftover_of_the_same_name_is_no_obstacle(tmp_path: Path) -> None:
-    (tmp_path / ".unfinished-step-3").mkdir()
-    (tmp_path / ".unfinished-step-3" / "old").write_text("")
-    with atomic.new_folder(tmp_path / "step-3") as beside:
-        (beside / "one").write_text("1")
-    assert names(tmp_path / "step-3") == {"one"}
+def test_a_folder_that_was_moved_away_when_its_writer_was_killed_gets_its_name_back(tmp_path: Path) -> None:
+    former = tmp_path / f".unfinished-{'ab' * 16}-former-step-3"
+    former.mkdir()
+    (former / "one").write_text("1")
+    atomic.remove_unfinished(tmp_path)
+    assert names(tmp_path) == {"step-3"}
+    assert (tmp_path / "step-3" / "one").read_text() == "1"
+
+
+def test_temporary_names_differ_each_time_and_links_are_neither_followed_nor_kept(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("of the user")
+    (tmp_path / "latest").symlink_to(tmp_path / "elsewhere")
+    seen = set()
+    for _ in range(2):
+        with atomic.new_file(tmp_path / "latest") as stream:
+            seen |= names(tmp_path) - {"elsewhere", "latest"}
+            stream.write(b"step-1")
+    assert len(seen) == 2
+    assert (tmp_path / "elsewhere").read_text() == "of the user"
+    assert not (tmp_path / "latest").is_symlink()
+
+
+def test_a_link_at_the_temporary_name_is_an_error_and_is_not_written_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").write_text("of the user")
+    monkeypatch.setattr("secrets.token_hex", lambda size: "0" * 2 * size)
+    (tmp_path / f".unfinished-{'0' * 32}-latest").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileExistsError):
+        atomic.write_text(tmp_path / "latest", "step-1")
+    assert (tmp_path / "elsewhere").read_text() == "of the user"

@@ -153,9 +153,9 @@ def test_a_run_killed_before_its_first_checkpoint_is_started_anew(
 ) -> None:
     with pytest.raises(PowerCut):
         train(tiny(), registry, tmp_path, reporter=At(2, cut))
-    (tmp_path / "checkpoints" / ".unfinished-step-3").mkdir()
-    (tmp_path / "checkpoints" / ".unfinished-step-3" / "model.safetensors").write_bytes(b"half")
-    (tmp_path / ".unfinished-recipe.toml").write_text("")
+    (tmp_path / "checkpoints" / f".unfinished-{'0' * 32}-step-3").mkdir()
+    (tmp_path / "checkpoints" / f".unfinished-{'0' * 32}-step-3" / "model.safetensors").write_bytes(b"half")
+    (tmp_path / f".unfinished-{'0' * 32}-recipe.toml").write_text("")
     train(tiny(), registry, tmp_path)
     same_end(tmp_path, trained)
     assert not list(tmp_path.rglob(".unfinished*"))

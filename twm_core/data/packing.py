@@ -13,7 +13,7 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from twm_core.atomic import new_folder
+from twm_core.atomic import new_file, new_folder
 from twm_core.data.store import Store, open_store
 from twm_core.data.store_manifest import MANIFEST
 from twm_core.data.store_validation import validate_store
@@ -37,24 +37,17 @@ def pack_tar(store: Store | Path, file: Path) -> Path:
     """
     opened = store if isinstance(store, Store) else open_store(store)
     names = [MANIFEST, *sorted(f.file for f in opened.manifest.files)]
-    beside = file.with_name(f".unfinished-{file.name}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with open(beside, "wb") as stream:
-            with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
-                for name in names:
-                    facts = tarfile.TarInfo(name)
-                    facts.size = (opened.path / name).stat().st_size
-                    facts.mode = 0o644
-                    with open(opened.path / name, "rb") as content:
-                        tar.addfile(facts, content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(beside, file)
+        with new_file(file) as stream, tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            for name in names:
+                facts = tarfile.TarInfo(name)
+                facts.size = (opened.path / name).stat().st_size
+                facts.mode = 0o644
+                with open(opened.path / name, "rb") as content:
+                    tar.addfile(facts, content)
     except OSError as error:
         raise DataError(f"cannot write {file}: {error.strerror or error}", "make room or choose another place") from error
-    finally:
-        beside.unlink(missing_ok=True)
     return file
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-import os
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twm_core.atomic import new_file
 from twm_core.errors import CheckpointError, DataError
 from twm_core.manifest import read_header
 
@@ -118,8 +118,7 @@ def write_tensors(file: Path, columns: Iterable[tuple[Column, int]], pieces: Ite
     text += b" " * (-len(text) % 8)
     head = struct.pack("<Q", len(text)) + text
     digest, written = hashlib.sha256(head), 0
-    beside = file.with_name(f".unfinished-{file.name}")
-    with open(beside, "wb") as stream:
+    with new_file(file) as stream:
         stream.write(head)
         for piece in pieces:
             stream.write(piece)
@@ -127,9 +126,6 @@ def write_tensors(file: Path, columns: Iterable[tuple[Column, int]], pieces: Ite
             written += len(piece)
         if written != end:
             raise ValueError(f"{file}: {written} bytes of data for tensors of {end}")
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(beside, file)
     return {"bytes": len(head) + end, "sha256": digest.hexdigest()}
 
 
