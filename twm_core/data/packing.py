@@ -83,7 +83,8 @@ def _extract(file: Path, folder: Path) -> None:
     try:
         with tarfile.open(file, mode="r:") as tar:
             for member in tar:
-                if not member.isreg() or not _MEMBER.fullmatch(member.name) or member.name in seen:
+                # A sparse member counts as a file, and writes more than the archive holds.
+                if not member.isreg() or member.issparse() or not _MEMBER.fullmatch(member.name) or member.name in seen:
                     raise DataError(f"{file} is not a packed store: it holds {member.name!r}", "give a file that twm data pack wrote")
                 seen.add(member.name)
                 target = folder / member.name
