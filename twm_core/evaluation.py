@@ -27,17 +27,28 @@ from twm_core.manifest import check_installed, owners, resolve_checkpoint, verif
 from twm_core.nn.build import build_dataset, build_world_model
 from twm_core.nn.world_model import WorldModel
 from twm_core.recipe import FUSION, TRAINING, Layer, option_layer, resolve, to_layer
-from twm_core.registry import Registry
+from twm_core.registry import TWM, Registry
 from twm_core.reporting import Reporter
 from twm_core.scoring import engine, saved
 from twm_core.scoring.comparing import compare, refuse
-from twm_core.scoring.components import choose, choose_protocol, refuse_unused, split_options
-from twm_core.scoring.evaluation import Evaluation, protocol_parts
-from twm_core.scoring.field import choose_baselines, choose_metrics, default_metrics, entrant, fitted, refuse_useless
+from twm_core.scoring.components import Chosen, choose, choose_protocol, refuse_unused, shown_name, split_options
+from twm_core.scoring.engine import Entrant
+from twm_core.scoring.evaluation import REFERENCE, Evaluation, protocol_parts
+from twm_core.scoring.field import (
+    choose_baselines,
+    choose_metrics,
+    default_metrics,
+    entrant,
+    fitted,
+    refuse_useless,
+    usual_baselines,
+)
+from twm_core.scoring.left_out import BASELINE, METRIC, LeftOut, without
 from twm_core.scoring.protocol import Protocol
 from twm_core.scoring.truth import Roads
 from twm_core.scoring.world_model_forecaster import Ways, WorldModelForecaster, scores_agents
 from twm_core.specs import DatasetGiven, ObservationSpec
+from twm_core.threads import use_threads
 
 MODEL = "model"
 SAMPLES = 6
@@ -87,6 +98,7 @@ class Request:
         protocol: Name of a protocol; without one the windows of the target's dataset are it.
         baselines: Baselines to evaluate; those of the protocol, else all that fit, if none is named.
         metrics: Metrics beside those of the protocol, or instead of the usual ones.
+        without: Usual baselines and metrics that are left out: `NAME`, or `KIND/NAME`.
         split: Another split than the protocol's, `test` without one.
         samples: Another number of futures than the protocol's.
         windows: Most windows to score, evenly spaced; all by default.
@@ -102,6 +114,7 @@ class Request:
     protocol: str | None = None
     baselines: Sequence[str] = ()
     metrics: Sequence[str] = ()
+    without: Sequence[str] = ()
     split: str | None = None
     samples: int | None = None
     windows: int | None = None
@@ -126,7 +139,8 @@ def evaluate(
     Returns:
         One JSON-able object. What was evaluated: `target`, `dataset`, `protocol` (name), `split`, `samples`, `seed`, `windows`, `report`,
         and of a checkpoint `checkpoint`, `step` and `futures`. Where agents are forecast, all of `Evaluation.summary`, such as
-        `forecasters[NAME]["scores"]["minade"]`, the model's name being `model`. Where a model decodes anything else: `keys`, see
+        `forecasters[NAME]["scores"]["minade"]`, the model's name being `model`, and `left_out`: usual baselines and metrics that do not
+        fit or failed, each with `kind`, `name`, `whose` and `why`. Where a model decodes anything else: `keys`, see
         `twm_core.forecast_errors`. With `against`: `comparison`, see `twm_core.scoring.comparing`. Remarks: `notes`.
 
     Raises:
@@ -147,7 +161,9 @@ def evaluate(
 
 def _other(against: Path, request: Request, registry: Registry, reporter: Reporter) -> saved.Saved:
     """The other side of a comparison, evaluated in the same way."""
-    result, found = _evaluate(replace(request, target=against, baselines=("constant-velocity",)), registry, reporter)
+    kinds = {name.rpartition("/")[2]: METRIC for name in request.without if _is_metric(name, registry)}
+    same = replace(request, target=against, baselines=(REFERENCE,), without=tuple(f"{kind}/{name}" for name, kind in kinds.items()))
+    result, found = _evaluate(same, registry, reporter)
     if found is None:
         raise UsageError(f"{against} forecasts no agents", "compare with a model that does")
     return saved.Saved(str(against), result, found.scored)
@@ -191,8 +207,9 @@ def _evaluate(
     found: Evaluation | None = None
     keys: list[str] = [] if model is None else scored_keys(model.output)
     if model is None or scores_agents(model.output):
-        found = _agents(request, registry, subject, protocol, fixed, options, windows, indices, device, result["notes"], reporter)
+        found, left_out = _agents(request, registry, subject, protocol, fixed, options, windows, indices, device, result["notes"], reporter)
         result |= found.summary()
+        result["left_out"] = left_out.as_json()
         if model is not None:
             result["futures"] = cast(WorldModelForecaster, found.entrants[0].forecaster).futures
     elif not keys:
@@ -236,9 +253,10 @@ def _subject(request: Request, registry: Registry, recipe: Mapping[str, Any], fi
     if request.dataset is not None and fixed is None:
         recipe = {"dataset.component": request.dataset, **recipe}
     if fixed is not None:
-        recipe = _under(fixed, request, recipe)
+        recipe = _under(fixed, request, recipe, registry)
     plan, model, manifest = load_run(request.target, registry=registry, checkpoint=request.checkpoint, overrides=recipe)
     place = resolve_checkpoint(request.target, request.checkpoint)
+    use_threads(plan.training.threads, sum(p.numel() for p in model.parameters()))
     return _Subject(
         name=plan.one("dataset").name,
         dataset=build_dataset(plan),
@@ -250,7 +268,7 @@ def _subject(request: Request, registry: Registry, recipe: Mapping[str, Any], fi
     )
 
 
-def _under(fixed: Protocol, request: Request, recipe: Mapping[str, Any]) -> dict[str, Any]:
+def _under(fixed: Protocol, request: Request, recipe: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
     """The options of a checkpoint's recipe, with those of the dataset as the protocol has them.
 
     Raises:
@@ -262,7 +280,9 @@ def _under(fixed: Protocol, request: Request, recipe: Mapping[str, Any]) -> dict
     manifest = verify_files(resolve_checkpoint(request.target, request.checkpoint))
     (row,) = (r for r in manifest["components"] if r["kind"] == "dataset")
     other = {k: v for k, v in fixed.options.items() if k not in fixed.may_differ and row["config"].get(k) != _plain(v)}
-    if row["name"] == fixed.dataset and other:
+    meant = registry.find("dataset", fixed.dataset, own=fixed.owner)
+    same = (row["distribution"], row["name"]) == (meant.plugin.distribution, meant.component.name)
+    if same and other:
         differs = ", ".join(f"dataset.{k} = {row['config'].get(k)!r} instead of {v!r}" for k, v in other.items())
         raise CheckpointError(
             f"{request.target} was trained with {differs}, so it may have learned from what protocol {fixed.name} tests",
@@ -270,7 +290,7 @@ def _under(fixed: Protocol, request: Request, recipe: Mapping[str, Any]) -> dict
             f" (protocol.{fixed.name}.FIELD)",
         )
     _refuse_fixed(fixed, recipe)
-    component = {} if row["name"] == fixed.dataset else {"dataset.component": fixed.dataset}
+    component = {} if same else {"dataset.component": shown_name(registry, meant)}
     return {**component, **{f"dataset.{k}": v for k, v in fixed.options.items()}, **recipe}
 
 
@@ -280,6 +300,7 @@ def _word(value: Any) -> str:
 
 
 def _dataset_alone(request: Request, registry: Registry, recipe: Mapping[str, Any], fixed: Protocol | None) -> _Subject:
+    use_threads(0, 0)
     if not request.baselines and fixed is None:
         raise UsageError("there is nothing to evaluate", "give a run folder or checkpoint, --baseline NAME, or --protocol NAME")
     name = fixed.dataset if fixed is not None else request.dataset
@@ -291,7 +312,7 @@ def _dataset_alone(request: Request, registry: Registry, recipe: Mapping[str, An
     if fixed is not None:
         _refuse_fixed(fixed, recipe)
     options = {**({} if fixed is None else fixed.options), **{k.removeprefix("dataset."): v for k, v in recipe.items()}}
-    chosen = choose(registry, "dataset", name, options, own=None if fixed is None else "twm")
+    chosen = choose(registry, "dataset", name, options, own=None if fixed is None else fixed.owner)
     seen, action = cast(DatasetConfig, chosen.config).observations()
     dataset = cast(Dataset, chosen.build(DatasetGiven(seen=seen, action=action)))
     return _Subject(chosen.name, dataset, seen, None, {}, "auto", {})
@@ -342,29 +363,48 @@ def _agents(
     device: Any,
     notes: list[str],
     reporter: Reporter,
-) -> Evaluation:
-    seen = subject.seen
+) -> tuple[Evaluation, LeftOut]:
+    seen, own = subject.seen, TWM if fixed is None or fixed.owner is None else fixed.owner
     usual = list(fixed.metrics) if fixed is not None else [] if request.metrics else default_metrics(registry)
     if fixed is not None:
         for name in options["metric"]:
             if name in fixed.metrics:
                 raise UsageError(f"--set metric.{name}: protocol {fixed.name} fixes this metric", "evaluate without --protocol")
-    by_metric = {**options["metric"], **(fixed.metrics if fixed else {})}
-    metrics = choose_metrics(registry, [*usual, *request.metrics], by_metric, asked=request.metrics)
-    refuse_unused("metric", options["metric"], dict.fromkeys((*metrics, *request.metrics), 1))
     names = list(request.baselines) if request.baselines else None if fixed is None else list(fixed.baselines)
+    rivals = usual_baselines(registry, names, asked=request.baselines, own=own)
+    gone = without(
+        request.without,
+        {BASELINE: rivals, METRIC: [] if fixed is not None else [*usual, *request.metrics]},
+        {BASELINE: request.baselines, METRIC: request.metrics},
+    )
+    by_metric = {**options["metric"], **(fixed.metrics if fixed else {})}
+    left_out = LeftOut()
+    wanted = [n for n in [*usual, *request.metrics] if n not in gone[METRIC]]
+    metrics = choose_metrics(registry, wanted, by_metric, asked=request.metrics, own=own, left_out=left_out)
+    refuse_unused("metric", options["metric"], dict.fromkeys((*metrics, *request.metrics), 1))
     fields = {**(fixed.baselines if fixed else {}), **options["baseline"]}
-    baselines, left_out, defective = choose_baselines(registry, seen, names, fields, asked=request.baselines)
+    baselines, unfit, failed = choose_baselines(
+        registry, seen, names, fields, asked=request.baselines, own=own, named=options["baseline"], without=gone[BASELINE]
+    )
+    left_out.rows += [*unfit.rows, *failed.rows]
     refuse_unused("baseline", options["baseline"], dict.fromkeys((*baselines, *request.baselines), 1))
-    notes += [*(left_out if fixed is not None else []), *defective]
+    asked = {METRIC: {*request.metrics, *by_metric}, BASELINE: {*request.baselines, *options["baseline"]}}
+    named = {METRIC: {n for n, c in metrics.items() if asked[METRIC] & _called(c)}}
+    named[BASELINE] = {n for n, c in baselines.items() if asked[BASELINE] & _called(c)}
     entrants = []
     if subject.model is not None:
         forecaster = WorldModelForecaster(subject.model, futures=request.futures)
-        entrants.append(entrant(MODEL, "the model", forecaster, metrics, seen, protocol.samples, model=True))
+        joined = entrant(
+            MODEL, "the model", forecaster, metrics, seen, protocol.samples, model=True, left_out=left_out, named=named[METRIC]
+        )
+        entrants.append(joined)
     for name, chosen in baselines.items():
-        rival = fitted(chosen, subject.dataset, reporter)
-        entrants.append(entrant(name, chosen.whose, rival, metrics, seen, protocol.samples))
+        with left_out.unless_named(BASELINE, name, chosen.whose, named=name in named[BASELINE]):
+            rival = fitted(chosen, subject.dataset, reporter)
+            joined = entrant(name, chosen.whose, rival, metrics, seen, protocol.samples, left_out=left_out, named=named[METRIC])
+            entrants.append(joined)
     refuse_useless(request.metrics, metrics, seen, [e.forecaster.gives for e in entrants])
+    metrics, entrants = _that_remain(metrics, entrants, left_out)
     scored = engine.run(
         entrants,
         windows,
@@ -374,9 +414,40 @@ def _agents(
         seed=request.seed,
         roads=Roads(subject.dataset, protocol.split),
         device=device,
+        optional={(k, n) for k, every in ((METRIC, metrics), (BASELINE, baselines)) for n in every if n not in named[k]},
         reporter=reporter,
     )
-    return Evaluation(entrants, scored, metrics, protocol, seen, request.seed)
+    left_out.rows += [replace(r, whose=metrics[r.name].whose) if r.kind == METRIC else r for r in scored.left_out.rows]
+    metrics, entrants = _that_remain(metrics, entrants, left_out)
+    # What a protocol lists and what does not fit the data is no remark: the list is for all data of the protocol.
+    notes += [row.line for row in left_out.rows if fixed is None or row not in unfit.rows]
+    return Evaluation(entrants, scored, metrics, protocol, seen, request.seed), left_out
+
+
+def _that_remain(metrics: dict[str, Chosen], entrants: list[Entrant], left_out: LeftOut) -> tuple[dict[str, Chosen], list[Entrant]]:
+    """Metrics and entrants without those that were left out.
+
+    Raises:
+        UsageError: None remains.
+    """
+    kept = {n: c for n, c in metrics.items() if not left_out.has(METRIC, n)}
+    there = [e for e in entrants if e.kind == MODEL or not left_out.has(BASELINE, e.name)]
+    for kind, some in ((METRIC, kept), (BASELINE, there)):
+        if not some:
+            lines = "; ".join(row.line for row in left_out.rows if row.kind == kind) or "none was chosen"
+            raise UsageError(f"there is no {kind} to evaluate with: {lines}", f"name one that works with --{kind} NAME")
+    return kept, [replace(e, metrics={n: m for n, m in e.metrics.items() if n in kept}) for e in there]
+
+
+def _called(chosen: Chosen) -> set[str]:
+    """The names by which a user may mean a component."""
+    return {chosen.name, chosen.registered.component.name, chosen.registered.qualified}
+
+
+def _is_metric(name: str, registry: Registry) -> bool:
+    """Whether what the user leaves out is a metric."""
+    kind, _, bare = name.rpartition("/")
+    return kind == METRIC or (not kind and any(bare in (r.component.name, r.qualified) for r in registry.components(METRIC)))
 
 
 def _plain(value: Any) -> Any:

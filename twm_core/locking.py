@@ -24,7 +24,6 @@ import json
 import os
 import secrets
 import socket
-import sys
 import threading
 import time
 from collections.abc import Generator
@@ -42,9 +41,6 @@ _SETTLE = 0.1
 
 _MOST = 4096
 """Bytes that are read of a lock file."""
-
-SUPPORTED = sys.platform.startswith("linux") or sys.platform == "darwin"
-"""Whether this system is one on which twm is tested."""
 
 
 def store_lock(store: Path) -> Path:

@@ -4,7 +4,8 @@
 isolation (`twm_core.loading`) and returns a `Registry`. It imports neither torch nor numpy; `Registered.load_build` may.
 
 A component is found by kind and name. The name is bare (`rssm-cat`) or qualified by its distribution (`acme-worlds:rssm-cat`); a bare
-name that two distributions share is an error only for those who use it, and no distribution, twm included, takes precedence.
+name that two distributions share is an error only for a user who writes it. In a declaration (a protocol, a preset, a default) it means the
+component of the distribution that declares, else the one of twm, else the only other one.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ from twm_core.kinds import KINDS
 from twm_core.loading import Loaded, Loader, describe
 
 __all__ = ["Plugin", "Registered", "Registry", "discover"]
+
+TWM = "twm"
+"""The distribution to which the defaults of the commands belong."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,13 +147,13 @@ class Registry:
         Args:
             kind: One of `twm_core.KINDS`.
             name: Bare or qualified.
-            own: The distribution in whose own text a bare name stands (a preset of twm, a default of a command): it means its own component
-                there, whoever else has one of that name. None for what a user wrote.
+            own: The distribution in a declaration of which the name stands (a protocol, a preset, a default of a command). A bare name
+                means the component of that distribution, else the one of twm, else the only one there is. None for what a user wrote.
 
         Raises:
             UsageError: There is no such kind.
             UnknownComponentError: No loaded plugin provides it.
-            AmbiguousComponentError: The bare name is provided by more than one distribution.
+            AmbiguousComponentError: The bare name is provided by more than one distribution, and none of them comes first.
         """
         _check_kind(kind)
         distribution, colon, bare = name.rpartition(":")
@@ -159,13 +163,13 @@ class Registry:
         ]
         if not matches:
             raise self._unknown(kind, name, bare, wanted)
-        mine = [r for r in matches if r.plugin.distribution == own]
-        if len(matches) > 1 and not mine:
+        preferred = [r for d in (own, TWM) for r in matches if own is not None and r.plugin.distribution == d]
+        if len(matches) > 1 and not preferred:
             qualified = [r.qualified for r in matches]
             raise AmbiguousComponentError(
                 f"{kind} {name!r} is provided by {' and '.join(r.plugin.whose for r in matches)}", f"say {' or '.join(qualified)}"
             )
-        return (mine or matches)[0]
+        return (preferred or matches)[0]
 
     def shared(self, kind: str, name: str) -> bool:
         """Whether more than one distribution has a component of this kind and bare name."""

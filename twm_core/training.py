@@ -44,6 +44,7 @@ from twm_core.recipe import to_toml
 from twm_core.registry import Registry
 from twm_core.reporting import Reporter
 from twm_core.scheduled_sampling import share_at, withhold
+from twm_core.threads import use_threads
 from twm_core.trainer import Trainer
 from twm_core.validation import Validation
 
@@ -75,8 +76,7 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
     if resume and not folder.names():
         raise CheckpointError(f"run folder {run} has no complete checkpoint", "leave --resume out to train it from the start")
     started = time.monotonic()
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    use_threads(config.threads, 0)
     torch.use_deterministic_algorithms(True, warn_only=True)
     device = choose_device(config.device)
     fabric = Fabric(accelerator=device.type, devices=[device.index or 0] if device.type == "cuda" else 1, precision=config.precision)
@@ -87,6 +87,8 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
     shown = evenly_spaced(validation, config.validate_windows)
     validate = Validation(registry, plan.seen, validation, shown, batch=config.batch, device=device, samples=config.validate_samples)
     trainer = Trainer(plan, dataset, windows, device)
+    parameters = sum(p.numel() for p in trainer.model.parameters())
+    threads = use_threads(config.threads, parameters)
     for split, cut in (("train", windows), ("val", validation)):
         reporter.note(f"{split}: " + ", ".join(f"{v:,} {k}" for k, v in cut.report().items() if v))
     torch.manual_seed(config.seed)
@@ -108,10 +110,11 @@ def train(plan: Plan, registry: Registry, run: Path, *, resume: bool = False, re
             atomic.write_text(folder.checkpoints / "best", former.name + "\n")
         atomic.write_text(folder.recipe, to_toml(plan.resolved()))
         curves = Curves(folder, step=trainer.step)
-    parameters = sum(p.numel() for p in trainer.model.parameters())
-    reporter.note(f"world model with {parameters:,} parameters on {device}")
+    on = f"{device}, {threads} thread{'s' if threads > 1 else ''}" if device.type == "cpu" else str(device)
+    reporter.note(f"world model with {parameters:,} parameters on {on}")
     facts = {
         "parameters": parameters,
+        "threads": threads,
         "seed": config.seed,
         "training": config.model_dump(mode="json"),
         "fusion": plan.fusion.model_dump(mode="json"),

@@ -38,4 +38,4 @@ class TrainingConfig(ComponentConfig):
     precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="Arithmetic of the training step.")
     workers: int = Field(0, ge=0, description="Processes that read batches ahead; 0 reads them in the training process. Same results.")
     prefetch: int = Field(2, ge=1, description="Batches that each of these processes reads ahead.")
-    threads: int = Field(0, ge=0, description="CPU threads of torch; 0 takes torch's own choice.")
+    threads: int = Field(0, ge=0, description="CPU threads of torch; 0 takes 1, or 2 for a large model, on every machine.")

@@ -35,6 +35,10 @@ def command(session: Session) -> Callable[..., None]:
             list[str] | None,
             typer.Option(metavar="NAME", help="Metrics, beside those of the protocol; may be repeated. The usual ones if not given."),
         ] = None,
+        without: Annotated[
+            list[str] | None,
+            typer.Option(metavar="NAME", help="Leave out a baseline or metric that is measured by default; may be repeated."),
+        ] = None,
         split: Annotated[str | None, typer.Option(metavar="train|val|test", help="Which windows to score; test if not given.")] = None,
         samples: Annotated[
             int | None, typer.Option(min=1, help="Futures for each window (S); as the protocol says, else 6, if not given.")
@@ -85,6 +89,7 @@ def command(session: Session) -> Callable[..., None]:
             protocol=protocol,
             baselines=tuple(baseline or ()),
             metrics=tuple(metric or ()),
+            without=tuple(without or ()),
             split=split,
             samples=samples,
             windows=windows,

@@ -28,7 +28,15 @@ def report(result: Mapping[str, Any]) -> str:
     if "keys" in result:
         lines += ["", *_keys(result["keys"])]
     lines += [f"{name}: {count}" for name, count in result.get("report", {}).items()]
+    lines += _left_out(result.get("left_out", ()))
     return "\n".join(lines)
+
+
+def _left_out(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """How many usual baselines and metrics were left out, by kind, with their names; a remark says why."""
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        names = [row["name"] for row in rows if row["kind"] == kind]
+        yield f"left out: {len(names)} {kind}{'s' if len(names) > 1 else ''} ({', '.join(names)})"
 
 
 def _narrow(whole: Table) -> Iterator[str]:

@@ -40,6 +40,9 @@ GROUPS = ("data",)
 RECIPE_COMMANDS = ("train", "check", "config")
 """Those that read recipe files, which may say what plugins must not be imported."""
 
+SUPPORTED = ("linux", "darwin")
+"""Values of `sys.platform` on which twm is tested; elsewhere one sentence says so."""
+
 _USAGE_ERROR: type[Any] = typer.BadParameter.__mro__[1]
 """What all errors about words have in common. Typer 0.26 has no public name for it; later ones have `TyperException` above it."""
 
@@ -57,6 +60,8 @@ def main(words: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 for a failure of the work, 2 for a user's error, 130 if interrupted.
     """
     words = list(sys.argv[1:] if words is None else words)
+    if sys.platform not in SUPPORTED:
+        typer.echo(f"warning: twm supports Linux and macOS; on {sys.platform} it is not tested", err=True)
     try:
         status = _run(words)
     except _USAGE_ERROR as error:

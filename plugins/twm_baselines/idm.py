@@ -33,7 +33,9 @@ from twm_core.specs import AGENT_TYPES, BaselineGiven, ForecastSpec, Observation
 VEHICLES = ("unknown", "car", "truck", "bus", "motorcycle")
 """Types that drive; who is `unknown` is taken for a vehicle, because the model is asked for where lanes or leaders are."""
 
-_FIELDS = ("desired_speed", "compliance", "headway", "standstill", "acceleration", "braking")
+_FIELDS = {"desired_speed": 30, "compliance": 1, "headway": 1.5, "standstill": 2, "acceleration": 1, "braking": 1.5}
+"""The parameters, each with a usual value."""
+_GIVEN = " ".join(f"--set baseline.idm.{name}={value}" for name, value in _FIELDS.items())
 _ROWS = 32
 
 
@@ -75,7 +77,7 @@ class IDM(Forecaster):
         if not any(bool(part.counted.any()) for part in parts):
             raise DataError(
                 "baseline idm: no vehicle drives on after the observed steps of the training windows",
-                "leave this baseline out, or give all six parameters",
+                f"leave --baseline idm out, or give all six parameters, such as {_GIVEN}",
             )
         self.parameters = fit_parameters(parts, given=self.given)
 

@@ -18,6 +18,16 @@ def test_the_version_is_printed(twm: Call) -> None:
     assert twm("--version").out == f"twm {twm_core.__version__}\n"
 
 
+@pytest.mark.parametrize(("platform", "warns"), [("linux", False), ("darwin", False), ("win32", True), ("freebsd14", True)])
+def test_a_system_that_is_not_supported_is_named_in_one_sentence(
+    twm: Call, monkeypatch: pytest.MonkeyPatch, platform: str, warns: bool
+) -> None:
+    monkeypatch.setattr("sys.platform", platform)
+    outcome = twm("--version")
+    assert outcome.status == 0
+    assert outcome.err == (f"warning: twm supports Linux and macOS; on {platform} it is not tested\n" if warns else "")
+
+
 def test_no_words_print_help_with_every_command(twm: Call) -> None:
     out = twm().out
     for name, summary in COMMANDS.items():

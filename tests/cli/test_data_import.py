@@ -159,11 +159,10 @@ def test_control_c_ends_a_real_import_with_130(tmp_path: Path, lines_plugin: Pat
         [sys.executable, "-m", "twm_cli", *map(str, words)], env=environ, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
     journal = tmp_path / "x.twm.partial" / "journal.jsonl"
-    deadline = time.monotonic() + 30
-    while not (journal.exists() and journal.stat().st_size) and time.monotonic() < deadline and process.poll() is None:
+    while not (journal.exists() and journal.stat().st_size) and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    err = process.communicate(timeout=30)[1]
+    err = process.communicate(timeout=600)[1]
     assert process.returncode == 130, err
     assert "the same command continues" in err
     assert "Traceback" not in err

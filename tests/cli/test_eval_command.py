@@ -74,6 +74,7 @@ class Request:
     protocol: str | None
     baselines: tuple[str, ...]
     metrics: tuple[str, ...]
+    without: tuple[str, ...]
     split: str | None
     samples: int | None
     windows: int | None
@@ -108,7 +109,7 @@ def rows(text: str) -> list[list[str]]:
 def test_the_options_reach_the_evaluation(bare: Call, recorder: list[dict[str, Any]]) -> None:
     words = ["a", "--split", "val", "--samples", "3", "--windows", "5", "--seed", "7", "--checkpoint", "latest", "--set", "dataset.fps=2"]
     words += ["--baseline", "kalman", "--baseline", "idm", "--metric", "nll", "--protocol", "p", "--futures", "modes", "--data", "b"]
-    words += ["--dataset", "d", "--against", "c.json", "--out", "x.json"]
+    words += ["--dataset", "d", "--against", "c.json", "--out", "x.json", "--without", "crps"]
     assert bare("eval", *words).status == 0
     (call,) = recorder
     assert {k: v for k, v in call.items() if k not in ("registry", "reporter")} == {
@@ -117,6 +118,7 @@ def test_the_options_reach_the_evaluation(bare: Call, recorder: list[dict[str, A
         "protocol": "p",
         "baselines": ("kalman", "idm"),
         "metrics": ("nll",),
+        "without": ("crps",),
         "split": "val",
         "samples": 3,
         "windows": 5,

@@ -90,8 +90,12 @@ def test_a_name_in_the_text_of_a_distribution_means_its_own_component() -> None:
     assert found.find("dynamics", "rssm-cat", own="twm").qualified == "twm:rssm-cat"
     assert found.shared("dynamics", "rssm-cat")
     assert not found.shared("loss", "rssm-cat")
+    assert found.find("dynamics", "rssm-cat", own="acme").qualified == "acme:rssm-cat"
+    assert found.find("dynamics", "acme:rssm-cat", own="twm").qualified == "acme:rssm-cat"
+    assert found.find("dynamics", "rssm-cat", own="beta").qualified == "twm:rssm-cat"
+    others = registry(plugin("acme", component("dynamics", "rssm-cat")), plugin("beta", component("dynamics", "rssm-cat")))
     with pytest.raises(AmbiguousComponentError):
-        found.find("dynamics", "rssm-cat", own="beta")
+        others.find("dynamics", "rssm-cat", own="gamma")
     alone = registry(plugin("acme", component("dynamics", "rssm-cat")))
     assert alone.find("dynamics", "rssm-cat", own="twm").qualified == "acme:rssm-cat"
 

@@ -1,4 +1,4 @@
-"""Fifty distributions beside twm: listing their hundred components costs less than a second, and namesakes live side by side.
+"""Fifty distributions beside twm: listing their hundred components costs little more than listing twm's, and namesakes live side by side.
 
 The distributions are folders as pip leaves them (`*.dist-info` and a package), put on the path of fresh interpreters. Each provides two
 components of different kinds, and its `model.py` imports torch, which no command of this file may reach. The first two provide a
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -19,12 +18,13 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from cpu import Yardstick, interpreter
 
 import twm_core
 from twm_core.kinds import KINDS
 
-CPU_SECONDS = 1.0
-"""What listing everything may take; the first measurement was 0.3."""
+TIMES = 3
+"""How many times as much CPU as the listing of twm alone the listing of everything may take; the first measurement was 1.3."""
 
 MAJOR, MINOR = (int(n) for n in twm_core.__version__.split(".")[:2])
 REQUIRES = f"twm>={MAJOR}.{MINOR},<{MAJOR}.{MINOR + 1}"
@@ -126,7 +126,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def twm(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     """Run `twm`; the last line on standard error says what heavy modules it imported."""
-    return subprocess.run([sys.executable, "-c", MAIN, *words], env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([sys.executable, "-c", MAIN, *words], env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
 def listed(environment: dict[str, str]) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def test_every_one_is_a_loaded_row_with_its_version_and_components(environment: 
     rows = {r["distribution"]: r for r in listed(environment)["plugins"]}
     for each in FIFTY:
         row = rows[each.name]
-        assert 0 <= row.pop("seconds") < CPU_SECONDS
+        assert row.pop("seconds") >= 0
         assert row == {
             "name": "parts",
             "distribution": each.name,
@@ -178,16 +178,10 @@ def test_the_table_has_a_line_for_each_of_them(environment: dict[str, str]) -> N
 
 
 @pytest.mark.parametrize("words", [("list-plugins",), ("list-plugins", "--json")])
-def test_listing_them_costs_less_than_a_second_of_cpu(environment: dict[str, str], words: tuple[str, ...]) -> None:
-    taken = []
-    for _ in range(3):  # the first run writes byte code, and other processes disturb
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run([sys.executable, "-m", "twm_cli", *words], env=environment, capture_output=True, timeout=120, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert b"other-47" in done.stdout
-        taken.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
-    print(f"twm {' '.join(words)}: {', '.join(f'{t:.3f}' for t in taken)} s of CPU")
-    assert min(taken) <= CPU_SECONDS, taken
+def test_listing_them_costs_little_more_than_listing_twm(environment: dict[str, str], words: tuple[str, ...]) -> None:
+    call = ("-m", "twm_cli", *words)
+    alone = Yardstick(interpreter(*call, env={k: v for k, v in environment.items() if k != "PYTHONPATH"}))
+    assert alone.ratio(interpreter(*call, env=environment), enough=TIMES) <= TIMES
 
 
 def test_a_name_that_two_distributions_share_must_be_qualified(environment: dict[str, str]) -> None:

@@ -55,7 +55,7 @@ def test_the_guide_leads_from_nothing_to_a_plugin_that_is_tested_and_trains(envi
     assert 5 <= len(lines) <= MOST
     shown: dict[str, str] = {}
     for line in lines:
-        done = subprocess.run(["bash", "-ec", line], cwd=work, env=environ, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(["bash", "-ec", line], cwd=work, env=environ, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         shown[line.split()[0] if not line.startswith("twm") else line.split()[1]] = done.stdout
     assert int(re.findall(r"(\d+) passed", shown["pytest"])[0]) >= 38

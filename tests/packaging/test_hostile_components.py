@@ -147,7 +147,7 @@ def environ(shadowed: dict[str, str]) -> dict[str, str]:
 
 def twm(environ: dict[str, str], *words: str | os.PathLike[str], **more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "twm_cli", *map(str, words)]
-    return subprocess.run(command, env={**environ, **more}, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, env={**environ, **more}, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_all_of_them_are_listed_and_none_breaks_the_list(shadowed: dict[str, str]) -> None:

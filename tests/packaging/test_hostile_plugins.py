@@ -122,7 +122,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
 def report(environment: dict[str, str], *names: tuple[str, str]) -> dict[str, Any]:
@@ -158,7 +158,8 @@ def test_each_hostile_plugin_is_a_row_with_distribution_version_and_reason(given
 
 def test_only_the_plugin_that_imports_torch_is_heavy(given: dict[str, Any]) -> None:
     assert [r["distribution"] for r in given["rows"] if r["heavy"]] == ["h-torch"]
-    assert rows(given)["h-torch"]["seconds"] > 0.1
+    spent = {name: row["seconds"] for name, row in rows(given).items()}
+    assert spent.pop("h-torch") > max(spent.values())
 
 
 def test_every_first_party_plugin_loads_among_them(given: dict[str, Any]) -> None:

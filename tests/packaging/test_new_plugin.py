@@ -37,7 +37,7 @@ class Installed:
     environ: dict[str, str]
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(words, cwd=self.place, env=self.environ, capture_output=True, text=True, timeout=400, check=False)
+        return subprocess.run(words, cwd=self.place, env=self.environ, capture_output=True, text=True, timeout=600, check=False)
 
 
 def install(kind: str, place: Path) -> Installed:

@@ -6,7 +6,7 @@ Options carry the name of their component: `baseline.kalman.model`, `metric.miss
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from pydantic import ValidationError
@@ -31,7 +31,7 @@ class Chosen:
     """A component that somebody chose, with its config.
 
     Attributes:
-        name: Its own name; with that of its distribution where another one has the same, unless it is meant by a default of twm.
+        name: Its own name; with that of its distribution where another one has the same, unless a declaration means it by the bare name.
         registered: Where it comes from.
         config: Its validated config.
     """
@@ -91,9 +91,20 @@ def choose(registry: Registry, kind: str, name: str, options: Mapping[str, Any] 
                 lines.append(f"{path} = {problem.get('input')!r}: {problem['msg']}")
         fields = ", ".join(config.model_fields) or "none"
         raise UsageError("\n".join(lines), f"fields of {registered.whose}: {fields}") from error
-    bare = registered.component.name
-    shown = registered.qualified if registry.shared(kind, bare) and registered.plugin.distribution != own else bare
-    return Chosen(shown, registered, found)
+    return Chosen(shown_name(registry, registered, own), registered, found)
+
+
+def shown_name(registry: Registry, registered: Registered, own: str | None = None) -> str:
+    """The bare name of a component where it means this one, else the qualified name.
+
+    Args:
+        registry: Installed components.
+        registered: The component.
+        own: See `Registry.find`.
+    """
+    kind, bare = registered.component.kind, registered.component.name
+    meant = not registry.shared(kind, bare) or (own is not None and registry.find(kind, bare, own=own) == registered)
+    return bare if meant else registered.qualified
 
 
 def metric_config(chosen: Chosen) -> MetricConfig:
@@ -107,9 +118,9 @@ def baseline_config(chosen: Chosen) -> BaselineConfig:
 
 
 def choose_protocol(registry: Registry, name: str, options: Mapping[str, Any] | None = None) -> Protocol:
-    """The protocol of this name, with these fields."""
+    """The protocol of this name, with these fields. It knows the distribution that declares it."""
     chosen = choose(registry, "protocol", name, options)
-    return cast(Protocol, chosen.build(chosen.name))
+    return replace(cast(Protocol, chosen.build(chosen.name)), owner=chosen.registered.plugin.distribution)
 
 
 def split_options(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, dict[str, Any]]]]:

@@ -8,8 +8,8 @@ differences sharp. Forecasters with one future run in batches.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ from twm_core.reporting import Reporter
 from twm_core.scoring.bootstrap import Ints
 from twm_core.scoring.forecast import Forecast, Truth
 from twm_core.scoring.interfaces import Floats, Forecaster, Metric
+from twm_core.scoring.left_out import BASELINE, METRIC, LeftOut
 from twm_core.scoring.truth import Roads, TruthDigest, truth_of
 from twm_core.scoring.world_model_forecaster import WorldModelForecaster
 from twm_core.specs import ObservationSpec
@@ -64,6 +65,7 @@ class Scored:
         window: Number of each window in its split.
         scenario: Number of the scenario of each window.
         digest: Hash of everything that was scored.
+        left_out: Entrants and metrics that failed and that the user did not name; they have no sums.
     """
 
     sums: dict[str, dict[str, Floats]]
@@ -71,6 +73,7 @@ class Scored:
     window: Ints
     scenario: Ints
     digest: str
+    left_out: LeftOut = field(default_factory=LeftOut)
 
 
 def run(
@@ -85,6 +88,7 @@ def run(
     device: torch.device | str = "cpu",
     batch: int = BATCH,
     together: bool = False,
+    optional: Collection[tuple[str, str]] = (),
     reporter: Reporter | None = None,
 ) -> Scored:
     """Forecast some windows and add up the metrics.
@@ -101,12 +105,14 @@ def run(
         batch: Windows in a batch, for forecasters with one future.
         together: Ask everybody about whole batches, with one generator for all of them. Faster, but then numbers depend on `batch` and on
             which windows are scored: for validation while training.
+        optional: Baselines and metrics, (kind, name), that the user did not name: one that fails is left out.
         reporter: Hears about progress.
 
     Raises:
         DataError: A forecast is not a finite number; leaving it out would flatter the forecaster.
         PluginError: A forecast has another shape than promised.
     """
+    failed = LeftOut()
     roads = roads or Roads(None, "")
     stream = torch.Generator(device=device).manual_seed(seed)
     alone = [e for e in entrants if e.forecaster.gives.several and not together]
@@ -119,11 +125,19 @@ def run(
     def ask(some: Sequence[Entrant], numbers: Sequence[int], truth: Truth, generator: torch.Generator | None) -> None:
         on_device = to_device(truth.batch, device)
         for entrant in some:
+            if failed.has(BASELINE, entrant.name):
+                continue
             source = generator or torch.Generator(device=device).manual_seed(window_seed(seed, numbers[0]))
-            forecast = _ask(entrant, on_device, seen, samples, source)
-            _check(entrant, forecast, truth, samples, seen.horizon)
+            forecast: Forecast | None = None
+            with failed.unless_named(BASELINE, entrant.name, entrant.whose, named=(BASELINE, entrant.name) not in optional):
+                forecast = _ask(entrant, on_device, seen, samples, source)
+                _check(entrant, forecast, truth, samples, seen.horizon)
+            if forecast is None or failed.has(BASELINE, entrant.name):
+                continue
             for name, metric in entrant.metrics.items():
-                rows[entrant.name][name].append(metric.sums(forecast, truth))
+                with failed.unless_named(METRIC, name, f"metric {name}", named=(METRIC, name) not in optional):
+                    if not failed.has(METRIC, name):
+                        rows[entrant.name][name].append(metric.sums(forecast, truth))
 
     for at in range(0, len(indices), batch):
         group = list(indices[at : at + batch])
@@ -143,12 +157,18 @@ def run(
             reporter.progress(min(at + batch, len(indices)), len(indices), {})
     if reporter is not None:
         reporter.finish()
+    sums = {
+        e: {m: np.concatenate(parts) for m, parts in each.items() if not failed.has(METRIC, m)}
+        for e, each in rows.items()
+        if not failed.has(BASELINE, e)
+    }
     return Scored(
-        sums={e: {m: np.concatenate(parts) for m, parts in each.items()} for e, each in rows.items()},
+        sums=sums,
         vehicle=np.concatenate(vehicle),
         window=np.asarray(list(indices), dtype=np.int64),
         scenario=np.concatenate(scenario),
         digest=digest.hexdigest(),
+        left_out=failed,
     )
 
 

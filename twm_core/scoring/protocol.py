@@ -24,6 +24,7 @@ class Protocol:
         metrics: Fields of the config of each metric that differ from the defaults, by the metric's name.
         baselines: Likewise for baselines.
         may_differ: Fields of `options` in which the training of a checkpoint may differ without having seen what is scored.
+        owner: The distribution that declares it, whose component a bare name in it means first; None where no component declares it.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Protocol:
     metrics: Mapping[str, Mapping[str, Any]]
     baselines: Mapping[str, Mapping[str, Any]]
     may_differ: frozenset[str] = frozenset()
+    owner: str | None = None
 
     @property
     def hash(self) -> str:

@@ -18,6 +18,7 @@ from twm_core import atomic
 from twm_core.errors import DataError
 from twm_core.manifest import MANIFEST
 from twm_core.scoring.engine import Scored
+from twm_core.scoring.left_out import LeftOut
 
 SCHEMA = "twm-evaluation-1"
 _UNITS = ("vehicle", "window", "scenario")
@@ -95,7 +96,7 @@ def read(file: Path) -> Saved:
             _, entrant, metric = key.split("/", 2)
             sums.setdefault(entrant, {})[metric] = value
     units = {n: tensors[n] for n in _UNITS}
-    return Saved(str(file), result, Scored(sums=sums, digest=result["comparable"]["data"], **units))
+    return Saved(str(file), result, Scored(sums=sums, digest=result["comparable"]["data"], left_out=LeftOut(), **units))
 
 
 def finite(value: Any) -> Any:

@@ -18,7 +18,8 @@ def choices_are_known(subject: ProtocolSubject) -> None:
     for kind in ("dataset", "metric", "baseline"):
         for name, fields in subject.given[kind].items():
             try:
-                subject.registry.find(kind, name).load_config().model_validate(fields)
+                found = subject.registry.find(kind, name, own=subject.registered.plugin.distribution)
+                found.load_config().model_validate(fields)
             except TwmError as error:
                 broken(f"{kind} {name}: {error.message}", error.hint or "correct the name")
             except ValidationError as error:
