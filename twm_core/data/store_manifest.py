@@ -228,7 +228,7 @@ def read_store_manifest(path: Path) -> StoreManifest:
         name, version = schema["name"], schema["version"]
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror}", "check its permissions") from error
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise DataError(f"{file} is damaged: {error}", REMEDY) from error
     if name != SCHEMA_NAME or not isinstance(version, int) or version != SCHEMA_VERSION:
         newer = isinstance(version, int) and version > SCHEMA_VERSION

@@ -47,5 +47,5 @@ def read_sources(file: Path) -> list[StoredSource]:
         ]
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror}", "check its permissions") from error
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise DataError(f"{file} is damaged: {error}", REMEDY) from error
