@@ -199,6 +199,15 @@ def test_a_forecast_that_is_not_finite_is_an_error_and_not_left_out(tiny, score)
         score(model, windows, [0], samples=1, seed=0)
 
 
+@pytest.mark.parametrize("samples", [1, 3])
+def test_latents_that_are_no_numbers_are_an_error(tiny: Callable[..., Plan], score: Callable[..., Any], samples: int) -> None:
+    model, windows = built(tiny())
+    dynamics: Any = model.dynamics
+    torch.nn.init.constant_(dynamics.prior.logits.weight, float("nan"))
+    with pytest.raises(DataError, match=r"the model's forecast of \d+ agents is not a finite number"):
+        score(model, windows, [0], samples=samples, seed=0)
+
+
 def test_a_run_is_evaluated_the_same_twice(trained: Path, registry: Registry) -> None:
     first, again = (evaluate(Request(target=trained, samples=2, windows=3), registry=registry) for _ in range(2))
     assert same(first, again)
