@@ -26,6 +26,7 @@ from twm_core.kinds.dataset import DatasetConfig
 from twm_core.manifest import check_installed, owners, resolve_checkpoint, verify_files
 from twm_core.nn.build import build_dataset, build_world_model
 from twm_core.nn.world_model import WorldModel
+from twm_core.plugin_rules import PLUGINS
 from twm_core.recipe import FUSION, TRAINING, Layer, option_layer, resolve, to_layer
 from twm_core.registry import TWM, Registry
 from twm_core.reporting import Reporter
@@ -303,6 +304,8 @@ def _dataset_alone(request: Request, registry: Registry, recipe: Mapping[str, An
     name = fixed.dataset if fixed is not None else request.dataset
     if name is None:
         raise UsageError("baselines need data", "give --dataset NAME (its options with --set dataset.FIELD=VALUE), or --protocol NAME")
+    # What is said of plugins held before any was imported.
+    recipe = {k: v for k, v in recipe.items() if k.partition(".")[0] != PLUGINS}
     foreign = [k for k in recipe if not k.startswith("dataset.")]
     if foreign:
         raise UsageError(f"--set {foreign[0]}: there is no model here whose recipe has it", "set options of dataset, baseline or metric")

@@ -191,6 +191,10 @@ def check_installed(manifest: Mapping[str, Any], registry: Registry) -> None:
             registry.find(row["kind"], f"{row['distribution']}:{row['name']}")
         except UnknownComponentError as error:
             needed = f"the checkpoint needs {row['kind']} {row['name']}"
+            shut = [p for p in registry.plugins if p.distribution == row["distribution"] and p.status != "loaded"]
+            if shut:
+                whose = f"plugin {shut[0].name} of {shut[0].whose} is {shut[0].status}: {shut[0].reason}"
+                raise CheckpointError(f"{needed} of {row['distribution']}, and {whose}", "twm list-plugins shows what is loaded") from error
             if row["distribution"] == "file":
                 path = row["entry_point"].split(" = ")[-1]
                 raise CheckpointError(f"{needed} of the one-file plugin {path}, which was not given", f"give it with -p {path}") from error
