@@ -18,7 +18,7 @@ import json
 import re
 import shlex
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -180,13 +180,20 @@ def verify_files(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def check_installed(manifest: Mapping[str, Any], registry: Registry) -> None:
+def check_installed(manifest: Mapping[str, Any], registry: Registry, *, without: Collection[str] = ()) -> None:
     """Check that every component of a checkpoint is installed.
+
+    Args:
+        manifest: The checkpoint's.
+        registry: Installed components.
+        without: Kinds that are not needed.
 
     Raises:
         CheckpointError: One is not; the hint is the line that installs it.
     """
     for row in manifest["components"]:
+        if row["kind"] in without:
+            continue
         try:
             registry.find(row["kind"], f"{row['distribution']}:{row['name']}")
         except UnknownComponentError as error:

@@ -13,7 +13,7 @@ import torch
 
 from twm_core.assembly import Plan
 from twm_core.data.dataset import Batch, Windows
-from twm_core.errors import DataError, TwmError, UsageError
+from twm_core.errors import DataError, UsageError
 from twm_core.evaluation import Request, evaluate
 from twm_core.nn.build import build_dataset, build_world_model
 from twm_core.nn.world_model import WorldModel
@@ -218,12 +218,6 @@ def test_a_run_is_evaluated_the_same_twice(trained: Path, registry: Registry) ->
     assert {"zero-velocity", "kalman", "constant-turn-rate"} <= set(first["forecasters"])
 
 
-def test_a_run_is_evaluated_with_other_losses(trained: Path, registry: Registry) -> None:
-    usual = evaluate(Request(target=trained, samples=2, windows=1), registry=registry)
-    other = {"loss.components": ["huber", "nll"]}
-    assert same(evaluate(Request(target=trained, samples=2, windows=1, overrides=other), registry=registry), usual)
-
-
 def test_only_the_steps_of_the_observed_episode_are_scored(tiny, score) -> None:
     class Cut(Windows):
         """The same windows, in which another episode begins at the second predicted step."""
@@ -256,7 +250,9 @@ def test_bad_requests_are_user_errors(trained: Path, registry: Registry) -> None
 
     with pytest.raises(UsageError, match="samples = 0"):
         ask(samples=0)
-    with pytest.raises(TwmError, match="needs windows with predicted steps"):  # says the loss `rollout`
+    with pytest.raises(UsageError, match=r"--set loss\.components: an evaluation builds no loss"):
+        ask(overrides={"loss.components": ["huber", "nll"]})
+    with pytest.raises(UsageError, match="windows have no predicted steps"):
         ask(overrides={"dataset.predicted_seconds": 0.0})
     with pytest.raises(DataError, match="there is no split 'tset'"):
         ask(split="tset")
