@@ -165,26 +165,31 @@ def remove_old(run: RunFolder, keep: int) -> None:
 def load_model(folder: Path, plan: Plan, model: WorldModel, manifest: Mapping[str, Any]) -> None:
     """Load the weights of a checkpoint into a world model, strictly.
 
-    Tensors of a component whose layout version is older than the installed one pass through its `upgrade` first.
+    Tensors of a component whose layout version is older than the installed one pass through its `upgrade` first. Those of a component
+    of a kind of which the plan has none (the losses, in an evaluation) are checked and left out.
 
     Raises:
         CheckpointError: A tensor is missing, superfluous, or of another shape or dtype; the component is named.
     """
     tensors = _load(folder / MODEL)
+    for row in (r for r in manifest["components"] if r["kind"] in SLOTS and not plan.parts[r["kind"]]):
+        prefix = f"{SLOTS[row['kind']]}.{row['chosen_as']}."
+        _check_layout(tensors, prefix, f"{row['kind']} {row['name']} ({row['distribution']} {row['version']})", row, folder)
+        tensors = {k: v for k, v in tensors.items() if not k.startswith(prefix)}
     for part in (p for kind, parts in plan.parts.items() if kind in SLOTS for p in parts):
         rows = [r for r in manifest["components"] if (r["kind"], r["chosen_as"]) == (part.registered.component.kind, part.name)]
         if rows:
-            _check_layout(tensors, part, rows[0], folder)
+            _check_layout(tensors, prefix_of(part), part.whose, rows[0], folder)
             tensors = _upgraded(tensors, part, int(rows[0]["layout_version"]))
     _check_same(tensors, model.state_dict(), plan, folder)
     model.load_state_dict(tensors, strict=True)
 
 
-def _check_layout(tensors: Mapping[str, Tensor], part: Planned, row: Mapping[str, Any], folder: Path) -> None:
-    own = {k: (str(v.dtype), tuple(v.shape)) for k, v in tensors.items() if k.startswith(prefix_of(part))}
+def _check_layout(tensors: Mapping[str, Tensor], prefix: str, whose: str, row: Mapping[str, Any], folder: Path) -> None:
+    own = {k: (str(v.dtype), tuple(v.shape)) for k, v in tensors.items() if k.startswith(prefix)}
     if layout_hash(own) != row.get("layout_sha256"):
         raise CheckpointError(
-            f"checkpoint {folder}: the names, shapes and types of the tensors of {part.whose} are not those that its manifest recorded",
+            f"checkpoint {folder}: the names, shapes and types of the tensors of {whose} are not those that its manifest recorded",
             "use another checkpoint of the run",
         )
 
