@@ -22,6 +22,7 @@ from torch import Tensor
 import twm_core
 from twm_core import atomic
 from twm_core.assembly import Plan, Planned
+from twm_core.component_rows import component_row
 from twm_core.errors import CheckpointError
 from twm_core.manifest import (
     HEADER_KEY,
@@ -59,17 +60,7 @@ def describe_components(plan: Plan, model: Mapping[str, Tensor]) -> list[dict[st
     rows = []
     for kind, parts in plan.parts.items():
         for part in parts:
-            component, plugin = part.registered.component, part.registered.plugin
-            row: dict[str, Any] = {
-                "kind": kind,
-                "name": component.name,
-                "chosen_as": part.name,
-                "distribution": plugin.distribution,
-                "version": plugin.version,
-                "entry_point": f"{plugin.name} = {plugin.value}",
-                "layout_version": component.layout_version,
-                "config": part.config.model_dump(mode="json"),
-            }
+            row = component_row(part)
             if kind in SLOTS:
                 own = {k: v for k, v in model.items() if k.startswith(prefix_of(part))}
                 row["tensors"] = len(own)
@@ -88,7 +79,7 @@ def writing(run: RunFolder, what: str) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        last = run.pointed("latest")
+        last = run.newest()
         remedy = "free space, or choose another --run folder"
         raise CheckpointError(
             f"cannot write {what}: {error.strerror or error}",

@@ -97,6 +97,10 @@ class RunFolder:
             return None
         return name if name in self.names() else None
 
+    def newest(self) -> str | None:
+        """The checkpoint that a resumed run goes on from: `latest`, or the last one where nothing is named; None where there is none."""
+        return self.pointed("latest") or next(reversed(self.names()), None)
+
     def find(self, which: str) -> Path:
         """The folder of a checkpoint: `latest`, `best` (or the latest where none is best yet), or `step-N`.
 
