@@ -35,7 +35,22 @@ def validate_store(path: Path, observe: Callable[[str], None] | None = None) -> 
         path: The folder.
         observe: Is told the name of each file before it is read.
     """
-    return list(_problems(path, observe or (lambda name: None)))
+    before = _text(path)
+    while True:
+        problems = list(_problems(path, observe or (lambda name: None)))
+        now = _text(path)
+        # Scenarios may be added meanwhile, and tables that this took for missing were replaced.
+        if not problems or now == before:
+            return problems
+        before = now
+
+
+def _text(path: Path) -> bytes:
+    """The manifest as it is now; nothing where it cannot be read, which `_problems` reports."""
+    try:
+        return (path / MANIFEST).read_bytes()
+    except OSError:
+        return b""
 
 
 def _problems(path: Path, observe: Callable[[str], None]) -> Iterator[str]:

@@ -134,6 +134,19 @@ def test_a_store_that_is_added_to_while_it_is_packed_is_packed_as_one_generation
     assert contents(unpack_tar(tmp_path / "a.tar", tmp_path / "c.twm")) == contents(out)
 
 
+def test_a_store_that_is_added_to_while_it_is_validated_is_whole(clips: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.twm"
+    add(clips, out, 0, append=False)
+    left = [1]
+
+    def observe(name: str) -> None:
+        if left:
+            add(clips, out, left.pop())
+
+    assert validate_store(out, observe) == []
+    assert not left
+
+
 def test_an_addition_leaves_no_table_of_the_former_generation(tmp_path: Path) -> None:
     out = write_store(tmp_path / "a.twm", [straight(0, road=road(0))])
     write_store(out, [straight(1, road=road(1))], append=True)

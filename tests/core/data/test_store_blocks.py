@@ -19,6 +19,7 @@ from twm_core.data.store_tensors import FileHash, block_hash
 from twm_core.data.store_validation import validate_store
 from twm_core.data.store_writing import write_store
 from twm_core.errors import DataError
+from twm_core.manifest import read_header
 
 BLOCK = 4096
 SHARD = "shards/000000.safetensors"
@@ -73,6 +74,18 @@ def test_a_change_of_every_block_of_a_shard_is_noticed_when_the_store_is_opened(
     with pytest.raises(DataError, match=rf"{SHARD} was changed: bytes .* are not those that were written") as caught:
         open_store(out)
     assert "twm data validate" in str(caught.value.hint)
+
+
+def test_values_of_a_small_store_that_were_multiplied_by_3_are_noticed_when_it_is_opened(tmp_path: Path) -> None:
+    out = made(tmp_path / "a.twm", 3)
+    header, begin = read_header(out / SHARD)
+    first, last = (begin + at for at in header["state"]["data_offsets"])
+    data = bytearray((out / SHARD).read_bytes())
+    data[first:last] = (np.frombuffer(bytes(data[first:last]), dtype="<f4") * 3).tobytes()
+    (out / SHARD).write_bytes(bytes(data))
+    with pytest.raises(DataError, match=f"{SHARD} was changed"):
+        open_store(out)
+    assert "its sha256 is not the manifest's" in validate_store(out)[0]
 
 
 def test_of_many_shards_one_of_which_every_block_was_changed_is_noticed_before_its_values_are_used(tmp_path: Path) -> None:
