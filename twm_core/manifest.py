@@ -58,6 +58,13 @@ class _File(BaseModel):
     sha256: str
 
 
+class _Change(BaseModel):
+    step: int
+    path: str
+    before: Any
+    after: Any
+
+
 class _Manifest(BaseModel):
     """What every reader may rely on in a manifest; there is more in it."""
 
@@ -65,6 +72,7 @@ class _Manifest(BaseModel):
     components: list[_Row]
     specs: _Specs
     training: dict[str, Any] = {}
+    changes: list[_Change] = []
     files: dict[str, _File] = {}
 
 

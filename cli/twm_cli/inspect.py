@@ -73,6 +73,9 @@ def _text(folder: Path, manifest: dict[str, Any], weights: dict[str, Any]) -> st
         ("output", str(OutputSpec.model_validate(specs["output"]))),
     ]
     facts.append(("plugins", _plugins(manifest)))
+    changes = [f"{c['path']} {inline(c['before'])} -> {inline(c['after'])} at step {c['step']}" for c in manifest.get("changes", [])]
+    if changes:
+        facts.append(("changed", "; ".join(changes)))
     metrics = manifest.get("metrics", {})
     if metrics:
         facts.append(("metrics", "  ".join(f"{k} {v:.4g}" for k, v in metrics.items() if isinstance(v, int | float))))

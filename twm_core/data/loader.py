@@ -174,7 +174,7 @@ def _checked(source: Iterator[Batch | _Failure]) -> Generator[Batch]:
         if "DataLoader worker" not in text:
             raise
         raise DataError(
-            "a process that reads batches ended without a message; most often memory (or shared memory) ran out", _FEWER
+            "a process that reads batches ended without a message; most often memory, shared memory or open files ran out", _FEWER
         ) from error
     finally:
         # An error keeps this frame, and what it names would keep its processes.
