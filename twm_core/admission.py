@@ -1,4 +1,4 @@
-"""Which plugins may be imported: the lists in environment and recipe files, and the twm version that a distribution asks for.
+"""Which plugins may be imported: the lists in environment and recipes, and the twm version that a distribution asks for.
 
 Both are decided before a line of the plugin has run, so a plugin that hangs or crashes the interpreter can be shut out.
 
@@ -15,10 +15,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 
 from twm_core.discovery import Found, Status, canonical
-from twm_core.plugin_rules import lists_in, matches
+from twm_core.plugin_rules import Said, matches
 
 DISABLE = "TWM_DISABLE_PLUGINS"
 ONLY = "TWM_PLUGINS"
@@ -39,13 +38,11 @@ class Rules:
     allowed: tuple[tuple[tuple[str, str], ...], ...] = ()
 
     @classmethod
-    def of(cls, environ: Mapping[str, str], files: Sequence[str | Path] = ()) -> Rules:
-        """The rules of the environment and of the tables `plugins` in recipe files."""
-        block, allow = lists_in(files)
-        return cls(
-            (*_items(environ, DISABLE), *((item, f"plugins.block in {file}") for item, file in block)),
-            (tuple(_items(environ, ONLY)), tuple((item, f"plugins.allow in {file}") for item, file in allow)),
-        )
+    def of(cls, environ: Mapping[str, str], said: Sequence[Said] = ()) -> Rules:
+        """The rules of the environment and of recipes, which all hold at once."""
+        blocked = (item for each in said for item in each.items("block"))
+        allowed = (tuple(each.items("allow")) for each in said)
+        return cls((*_items(environ, DISABLE), *blocked), (tuple(_items(environ, ONLY)), *allowed))
 
     def refusal(self, found: Found) -> tuple[Status, str] | None:
         """Status and reason where a plugin is shut out."""

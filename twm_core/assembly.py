@@ -182,10 +182,11 @@ def assemble(recipe: Recipe, registry: Registry) -> Plan:
             _refuse(
                 p, [dataset, dynamics, *parts["decoder"]], refused, registry, lambda c: _accepted(cast(LossConfig, c), output, latent, seen)
             )
-    if not losses:
-        raise AssemblyError("no loss fits the recipe", "choose one with --loss")
-    parts["loss"] = tuple(losses)
-    _refuse_untrained(dynamics, latent, losses)
+    if parts["loss"]:  # a recipe that is only evaluated has none
+        if not losses:
+            raise AssemblyError("no loss fits the recipe", "choose one with --loss")
+        parts["loss"] = tuple(losses)
+        _refuse_untrained(dynamics, latent, losses)
     return Plan(parts, training, fusion, plugins, seen, action, tuple(embeddings), embedding, latent, tuple(outputs), output, tuple(notes))
 
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from twm_core.assembly import Plan
 from twm_core.checkpoint import SLOTS, prefix_of
-from twm_core.errors import TwmError
+from twm_core.errors import PluginError, TwmError
 
 Owners = Mapping[int, str]
 """Kind, name, distribution and version by the identity of an object."""
@@ -53,11 +53,17 @@ def naming(owned: Owners, remedy: Callable[[], str]) -> Generator[None]:
     Args:
         owned: See `owners`.
         remedy: What is left to the user, asked when something was raised.
+
+    Raises:
+        PluginError: The block called `sys.exit`, which must not end a training as if it were complete.
     """
     try:
         yield
     except TwmError:
         raise
+    except SystemExit as error:
+        whose = raised_in(error, owned) or "a plugin"
+        raise PluginError(f"{whose} called sys.exit({error.code!r}) while training", f"remove that call from it; {remedy()}") from error
     except Exception as error:
         whose = raised_in(error, owned)
         if whose is not None:

@@ -22,6 +22,7 @@ from torch import Tensor
 import twm_core
 from twm_core import atomic
 from twm_core.assembly import Plan, Planned
+from twm_core.component_rows import component_row
 from twm_core.errors import CheckpointError
 from twm_core.manifest import (
     HEADER_KEY,
@@ -59,17 +60,7 @@ def describe_components(plan: Plan, model: Mapping[str, Tensor]) -> list[dict[st
     rows = []
     for kind, parts in plan.parts.items():
         for part in parts:
-            component, plugin = part.registered.component, part.registered.plugin
-            row: dict[str, Any] = {
-                "kind": kind,
-                "name": component.name,
-                "chosen_as": part.name,
-                "distribution": plugin.distribution,
-                "version": plugin.version,
-                "entry_point": f"{plugin.name} = {plugin.value}",
-                "layout_version": component.layout_version,
-                "config": part.config.model_dump(mode="json"),
-            }
+            row = component_row(part)
             if kind in SLOTS:
                 own = {k: v for k, v in model.items() if k.startswith(prefix_of(part))}
                 row["tensors"] = len(own)
@@ -88,7 +79,7 @@ def writing(run: RunFolder, what: str) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        last = run.pointed("latest")
+        last = run.newest()
         remedy = "free space, or choose another --run folder"
         raise CheckpointError(
             f"cannot write {what}: {error.strerror or error}",
@@ -165,26 +156,31 @@ def remove_old(run: RunFolder, keep: int) -> None:
 def load_model(folder: Path, plan: Plan, model: WorldModel, manifest: Mapping[str, Any]) -> None:
     """Load the weights of a checkpoint into a world model, strictly.
 
-    Tensors of a component whose layout version is older than the installed one pass through its `upgrade` first.
+    Tensors of a component whose layout version is older than the installed one pass through its `upgrade` first. Those of a component
+    of a kind of which the plan has none (the losses, in an evaluation) are checked and left out.
 
     Raises:
         CheckpointError: A tensor is missing, superfluous, or of another shape or dtype; the component is named.
     """
     tensors = _load(folder / MODEL)
+    for row in (r for r in manifest["components"] if r["kind"] in SLOTS and not plan.parts[r["kind"]]):
+        prefix = f"{SLOTS[row['kind']]}.{row['chosen_as']}."
+        _check_layout(tensors, prefix, f"{row['kind']} {row['name']} ({row['distribution']} {row['version']})", row, folder)
+        tensors = {k: v for k, v in tensors.items() if not k.startswith(prefix)}
     for part in (p for kind, parts in plan.parts.items() if kind in SLOTS for p in parts):
         rows = [r for r in manifest["components"] if (r["kind"], r["chosen_as"]) == (part.registered.component.kind, part.name)]
         if rows:
-            _check_layout(tensors, part, rows[0], folder)
+            _check_layout(tensors, prefix_of(part), part.whose, rows[0], folder)
             tensors = _upgraded(tensors, part, int(rows[0]["layout_version"]))
     _check_same(tensors, model.state_dict(), plan, folder)
     model.load_state_dict(tensors, strict=True)
 
 
-def _check_layout(tensors: Mapping[str, Tensor], part: Planned, row: Mapping[str, Any], folder: Path) -> None:
-    own = {k: (str(v.dtype), tuple(v.shape)) for k, v in tensors.items() if k.startswith(prefix_of(part))}
+def _check_layout(tensors: Mapping[str, Tensor], prefix: str, whose: str, row: Mapping[str, Any], folder: Path) -> None:
+    own = {k: (str(v.dtype), tuple(v.shape)) for k, v in tensors.items() if k.startswith(prefix)}
     if layout_hash(own) != row.get("layout_sha256"):
         raise CheckpointError(
-            f"checkpoint {folder}: the names, shapes and types of the tensors of {part.whose} are not those that its manifest recorded",
+            f"checkpoint {folder}: the names, shapes and types of the tensors of {whose} are not those that its manifest recorded",
             "use another checkpoint of the run",
         )
 

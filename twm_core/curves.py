@@ -15,6 +15,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyrefly: ignore[mi
 from tensorboardX.summary import scalar
 
 from twm_core import atomic
+from twm_core.errors import CheckpointError
 from twm_core.manifest import RunFolder
 
 
@@ -26,6 +27,7 @@ class Curves:
         step: Optimiser steps done; what was logged after it is forgotten, because those steps will be done again.
 
     Raises:
+        CheckpointError: A line of metrics.jsonl that is not the last one is damaged.
         OSError: The files cannot be written; so do all methods.
     """
 
@@ -58,15 +60,25 @@ class Curves:
 
 
 def _forget_after(metrics: Path, step: int) -> None:
-    """Drop the lines of steps that will be done again, and a line that a kill cut short."""
+    """Drop the lines of steps that will be done again, and a last line that a kill cut short.
+
+    Raises:
+        CheckpointError: Another line is damaged.
+    """
     if not metrics.exists():
         return
     kept = []
-    for line in metrics.read_text(encoding="utf-8").splitlines():
+    lines = metrics.read_text(encoding="utf-8", errors="replace").splitlines()
+    for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
-            break  # the writer was killed in the middle of this line; nothing complete follows
-        if row["step"] <= step:
+            logged = int(row["step"])
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            if number == len(lines):
+                break
+            raise CheckpointError(
+                f"{metrics}, line {number}, is not a line of curves: {line:.60}", "mend that line, or move the file away"
+            ) from error
+        if logged <= step:
             kept.append(line + "\n")
     atomic.write_text(metrics, "".join(kept))

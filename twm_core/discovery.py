@@ -37,6 +37,7 @@ class Plugin:
         seconds: CPU time of importing it and asking for its components.
         heavy: Whether that brought in torch or numpy, which a declaration must not do.
         components: What it provides; empty unless loaded.
+        sha256: That of the file of a one-file plugin; empty for others.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Plugin:
     seconds: float = 0.0
     heavy: bool = False
     components: tuple[Component, ...] = ()
+    sha256: str = ""
 
     @property
     def whose(self) -> str:
@@ -70,6 +72,7 @@ class Found:
         value: Target, `module` or `module:object`.
         requires: The distribution's `Requires-Dist` lines.
         refused: Set when it can already be refused: the status and the reason.
+        sha256: That of the file of a one-file plugin; empty for others.
     """
 
     name: str
@@ -78,6 +81,7 @@ class Found:
     value: str
     requires: tuple[str, ...] = ()
     refused: tuple[Status, str] | None = None
+    sha256: str = ""
 
     @property
     def key(self) -> str:
@@ -86,7 +90,15 @@ class Found:
 
     def row(self, status: Status, reason: str) -> Plugin:
         """The row of this plugin when it is not loaded."""
-        return Plugin(name=self.name, distribution=self.distribution, version=self.version, value=self.value, status=status, reason=reason)
+        return Plugin(
+            name=self.name,
+            distribution=self.distribution,
+            version=self.version,
+            value=self.value,
+            status=status,
+            reason=reason,
+            sha256=self.sha256,
+        )
 
     def load(self) -> object:
         """Import the target and return it; whatever the plugin raises comes through.

@@ -22,10 +22,12 @@ from twm_core.data.loader import evenly_spaced
 from twm_core.devices import choose_device
 from twm_core.errors import CheckpointError, UsageError
 from twm_core.forecast_errors import forecast_errors, scored_keys
+from twm_core.kinds import TRAINING_KINDS
 from twm_core.kinds.dataset import DatasetConfig
 from twm_core.manifest import check_installed, owners, resolve_checkpoint, verify_files
 from twm_core.nn.build import build_dataset, build_world_model
 from twm_core.nn.world_model import WorldModel
+from twm_core.plugin_rules import PLUGINS
 from twm_core.recipe import FUSION, TRAINING, Layer, option_layer, resolve, to_layer
 from twm_core.registry import TWM, Registry
 from twm_core.reporting import Reporter
@@ -60,7 +62,7 @@ _INCLUDED = ("windows", "agents", "scenarios", "episodes", "steps")
 def load_run(
     path: Path, *, registry: Registry, checkpoint: str = "best", overrides: Mapping[str, Any] | None = None
 ) -> tuple[Plan, WorldModel, dict[str, Any]]:
-    """A world model from a run folder or checkpoint, without the training code.
+    """A world model from a run folder or checkpoint, without what only training needs: losses and optimizer are not built.
 
     Args:
         path: Run folder, checkpoint folder or a file in one.
@@ -73,16 +75,20 @@ def load_run(
 
     Raises:
         CheckpointError: The checkpoint is missing or damaged, or needs a plugin that is not installed.
+        UsageError: An option is one of a loss or an optimizer.
     """
+    for name in overrides or {}:
+        if name.partition(".")[0] in TRAINING_KINDS:
+            raise UsageError(f"--set {name}: an evaluation builds no {name.partition('.')[0]}", "leave it out; it can be set in training")
     folder = resolve_checkpoint(path, checkpoint)
     manifest = verify_files(folder)
-    check_installed(manifest, registry)
+    check_installed(manifest, registry, without=TRAINING_KINDS)
     slots: dict[str, list[tuple[str, dict[str, Any]]]] = {}
-    for row in manifest["components"]:
+    for row in (r for r in manifest["components"] if r["kind"] not in TRAINING_KINDS):
         slots.setdefault(row["kind"], []).append((row["chosen_as"], row["config"]))
     layers = [Layer(str(folder), to_layer(slots, {t: manifest.get(t, {}) for t in (TRAINING, FUSION)}), owners(manifest))]
     layers += [option_layer(k, v, f"option --set {k}") for k, v in (overrides or {}).items()]
-    plan = assemble(resolve(layers), registry)
+    plan = assemble(resolve(layers, without=TRAINING_KINDS), registry)
     model = build_world_model(plan, seed=0)
     load_model(folder, plan, model, manifest)
     return plan, model.eval(), manifest
@@ -138,9 +144,10 @@ def evaluate(
 
     Returns:
         One JSON-able object. What was evaluated: `target`, `dataset`, `protocol` (name), `split`, `samples`, `seed`, `windows`, `report`,
-        and of a checkpoint `checkpoint`, `step` and `futures`. Where agents are forecast, all of `Evaluation.summary`, such as
-        `forecasters[NAME]["scores"]["minade"]`, the model's name being `model`, and `left_out`: usual baselines and metrics that do not
-        fit or failed, each with `kind`, `name`, `whose` and `why`. Where a model decodes anything else: `keys`, see
+        and of a checkpoint `checkpoint`, `step`, `futures` and `not_built` (losses and optimizer, each with `kind`, `name`,
+        `distribution`, `version` and how many `tensors` of it were not loaded). Where agents are forecast, all of `Evaluation.summary`,
+        such as `forecasters[NAME]["scores"]["minade"]`, the model's name being `model`, and `left_out`: usual baselines and metrics that
+        do not fit or failed, each with `kind`, `name`, `whose` and `why`. Where a model decodes anything else: `keys`, see
         `twm_core.forecast_errors`. With `against`: `comparison`, see `twm_core.scoring.comparing`. Remarks: `notes`.
 
     Raises:
@@ -201,6 +208,9 @@ def _evaluate(
     }
     if "dataset_sha256" in subject.manifest and result["dataset_sha256"] != subject.manifest["dataset_sha256"]:
         result["notes"].append("the data differs from what the model was trained with (other files, options or windows)")
+    for row in result.get("not_built", ()):
+        if row["tensors"]:
+            result["notes"].append(f"{row['tensors']} tensors of {row['kind']} {row['name']} are not loaded: only training reads them")
     device = choose_device(subject.device)
     if model is not None:
         model.to(device)
@@ -264,8 +274,14 @@ def _subject(request: Request, registry: Registry, recipe: Mapping[str, Any], fi
         model=model,
         manifest=manifest,
         device=plan.training.device,
-        facts={"checkpoint": str(place), "step": manifest["step"]},
+        facts={"checkpoint": str(place), "step": manifest["step"], "not_built": _not_built(manifest)},
     )
+
+
+def _not_built(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The components of a checkpoint that an evaluation leaves alone, with the number of their tensors that are not loaded."""
+    rows = (r for r in manifest["components"] if r["kind"] in TRAINING_KINDS)
+    return [{k: row.get(k, 0) for k in ("kind", "name", "distribution", "version", "tensors")} for row in rows]
 
 
 def _under(fixed: Protocol, request: Request, recipe: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
@@ -306,6 +322,8 @@ def _dataset_alone(request: Request, registry: Registry, recipe: Mapping[str, An
     name = fixed.dataset if fixed is not None else request.dataset
     if name is None:
         raise UsageError("baselines need data", "give --dataset NAME (its options with --set dataset.FIELD=VALUE), or --protocol NAME")
+    # What is said of plugins held before any was imported.
+    recipe = {k: v for k, v in recipe.items() if k.partition(".")[0] != PLUGINS}
     foreign = [k for k in recipe if not k.startswith("dataset.")]
     if foreign:
         raise UsageError(f"--set {foreign[0]}: there is no model here whose recipe has it", "set options of dataset, baseline or metric")

@@ -44,8 +44,11 @@ _MOST = 4096
 
 
 def store_lock(store: Path) -> Path:
-    """The lock file of a store, which need not exist yet: hidden, in the folder that contains the store."""
-    store = store.absolute()
+    """The lock file of a store, which need not exist yet: hidden, in the folder that contains the store.
+
+    A symbolic link to a store has the lock of the store.
+    """
+    store = Path(os.path.realpath(store))
     return store.with_name(f".{store.name}.lock")
 
 

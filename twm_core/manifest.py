@@ -18,7 +18,7 @@ import json
 import re
 import shlex
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,10 @@ class RunFolder:
         except OSError:
             return None
         return name if name in self.names() else None
+
+    def newest(self) -> str | None:
+        """The checkpoint that a resumed run goes on from: `latest`, or the last one where nothing is named; None where there is none."""
+        return self.pointed("latest") or next(reversed(self.names()), None)
 
     def find(self, which: str) -> Path:
         """The folder of a checkpoint: `latest`, `best` (or the latest where none is best yet), or `step-N`.
@@ -180,17 +184,28 @@ def verify_files(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def check_installed(manifest: Mapping[str, Any], registry: Registry) -> None:
+def check_installed(manifest: Mapping[str, Any], registry: Registry, *, without: Collection[str] = ()) -> None:
     """Check that every component of a checkpoint is installed.
+
+    Args:
+        manifest: The checkpoint's.
+        registry: Installed components.
+        without: Kinds that are not needed.
 
     Raises:
         CheckpointError: One is not; the hint is the line that installs it.
     """
     for row in manifest["components"]:
+        if row["kind"] in without:
+            continue
         try:
             registry.find(row["kind"], f"{row['distribution']}:{row['name']}")
         except UnknownComponentError as error:
             needed = f"the checkpoint needs {row['kind']} {row['name']}"
+            shut = [p for p in registry.plugins if p.distribution == row["distribution"] and p.status != "loaded"]
+            if shut:
+                whose = f"plugin {shut[0].name} of {shut[0].whose} is {shut[0].status}: {shut[0].reason}"
+                raise CheckpointError(f"{needed} of {row['distribution']}, and {whose}", "twm list-plugins shows what is loaded") from error
             if row["distribution"] == "file":
                 path = row["entry_point"].split(" = ")[-1]
                 raise CheckpointError(f"{needed} of the one-file plugin {path}, which was not given", f"give it with -p {path}") from error

@@ -6,6 +6,7 @@ A stem that already means another module is refused: the file would take that mo
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -34,7 +35,11 @@ def locate(path: str | Path) -> Found:
     other = _meaning(file.stem)
     if other is not None and not _same(other, file):
         raise PluginError(f"plugin file {str(path)!r} would hide the module {file.stem!r} ({other})", "rename the file")
-    return Found(name=file.stem, distribution=FILE, version="0", value=str(path))
+    try:
+        contents = hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UsageError(f"plugin file {str(path)!r} cannot be read: {error.strerror}", "check its permissions") from error
+    return Found(name=file.stem, distribution=FILE, version="0", value=str(path), sha256=contents)
 
 
 def load(found: Found) -> ModuleType:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from twm_core.assembly import Plan
 from twm_core.specs import OptimizerGiven
@@ -39,27 +39,6 @@ def make_optimiser(model: nn.Module, plan: Plan) -> torch.optim.Optimizer:
     part = plan.one("optimizer")
     parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
     return part.registered.load_build()(part.config, OptimizerGiven(parameters=parameters, lr=plan.training.lr))
-
-
-def optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state as `optimiser.<parameter>.<entry>`."""
-    names: dict[Tensor, str] = {p: n for n, p in model.named_parameters()}
-    return {
-        f"optimiser.{names[p]}.{entry}": value
-        for p, state in cast(dict[Tensor, dict[str, object]], optimiser.state).items()
-        for entry, value in state.items()
-        if isinstance(value, Tensor)
-    }
-
-
-def load_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `optimiser_tensors` gave. Parameters that never had a gradient have no state."""
-    for name, parameter in model.named_parameters():
-        prefix = f"optimiser.{name}."
-        own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        if own:
-            # The step counter of fused AdamW lives on the parameter's device like the moments.
-            optimiser.state[parameter] = {k: v.to(parameter.device) for k, v in own.items()}
 
 
 class MovingAverage:

@@ -6,23 +6,23 @@
     allow = ["twm", "acme-worlds"]                    no other is imported
 
 Items of `block` and `allow` are entry point names, distributions, or `distribution:name`, as in the variables `TWM_DISABLE_PLUGINS` and
-`TWM_PLUGINS`, which hold beside them. A recipe file that the command line names is read before any plugin is imported, so that what it
-blocks never runs.
+`TWM_PLUGINS`, which hold as well. The recipe files and options that a command line names are read before any plugin is imported, so that
+what they block never runs.
 """
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 import twm_core
 from twm_core.config import ComponentConfig
 from twm_core.discovery import Plugin, canonical
-from twm_core.errors import PluginError
+from twm_core.errors import PluginError, UsageError
+from twm_core.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from twm_core.registry import Registered
@@ -64,22 +64,52 @@ def matches(item: str, *, distribution: str, name: str) -> bool:
     return item in ("*", name) or canonical(item) == distribution
 
 
-def lists_in(files: Iterable[str | Path]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """What recipe files block and allow, each item with its file; the last file that has a list counts, as for every value.
+@dataclass(frozen=True)
+class Said:
+    """What one recipe says of plugins.
 
-    A file that cannot be read, or whose table is malformed, says nothing here; whoever resolves the recipe refuses it.
+    Attributes:
+        config: The table `plugins`.
+        origins: Where each of its fields comes from, for messages.
     """
-    found: dict[str, list[tuple[str, str]]] = {"block": [], "allow": []}
-    for file in files:
-        try:
-            table = tomllib.loads(Path(file).read_text(encoding="utf-8")).get(PLUGINS, {})
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-            continue
-        for name in found:
-            items = table.get(name) if isinstance(table, dict) else None
-            if isinstance(items, list):
-                found[name] = [(item, str(file)) for item in items if isinstance(item, str)]
-    return found["block"], found["allow"]
+
+    config: PluginsConfig
+    origins: Mapping[str, str]
+
+    def items(self, name: str) -> list[tuple[str, str]]:
+        """The items of `block` or `allow`, each with the place that names it."""
+        return [(item, f"{PLUGINS}.{name} in {self.origins[name]}") for item in getattr(self.config, name)]
+
+
+def said_in(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> Said:
+    """What the layers of one recipe say of plugins, lowest first: of each field the last value counts, as for every value of a recipe.
+
+    Args:
+        layers: The origin and the values of each layer.
+
+    Raises:
+        UsageError: `plugins` is no table, or has an unknown field or an impossible value.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for origin, layer in layers:
+        table = layer.get(PLUGINS, {})
+        if not isinstance(table, Mapping):
+            raise UsageError(f"{origin}: {PLUGINS} must be a table, got {table!r}", "see the recipe format in the docs")
+        values.update(table)
+        origins.update(dict.fromkeys(table, origin))
+    try:
+        return Said(PluginsConfig.model_validate(values), origins)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            field = str(problem["loc"][0])
+            path, where = ".".join((PLUGINS, *map(str, problem["loc"]))), f"(from {origins[field]})"
+            if problem["type"] == "extra_forbidden":
+                lines.append(f"{path} {where}: the table plugins has no field {field!r}{did_you_mean(field, PluginsConfig.model_fields)}")
+            else:
+                lines.append(f"{path} = {problem.get('input')!r} {where}: {problem['msg']}")
+        raise UsageError("\n".join(lines), f'{PLUGINS}.block, allow and require are lists, for example block = ["acme-extras"]') from error
 
 
 def check_pins(pins: Sequence[str], plugins: Sequence[Plugin], origin: str) -> None:

@@ -23,7 +23,7 @@ The dotted path of a value (`dynamics.hidden`, `loss.kl.free_nats`) is the same 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -135,8 +135,12 @@ def option_layer(path: str, value: Any, origin: str) -> Layer:
     return Layer(origin, nested)
 
 
-def resolve(layers: Sequence[Layer]) -> Recipe:
+def resolve(layers: Sequence[Layer], *, without: Collection[str] = ()) -> Recipe:
     """Merge layers, lowest first.
+
+    Args:
+        layers: Sources of values.
+        without: Slots that stay empty.
 
     Choosing another component for a slot, or a list without one of those chosen before, drops the options that lower layers set for the
     former one (a note says which, unless they were defaults). An option for a component that is not chosen is an error unless it is a
@@ -168,6 +172,9 @@ def resolve(layers: Sequence[Layer]) -> Recipe:
                 _merge_one(layer.origin, slot, table, chosen, options, origins, notes)
     slots: dict[str, tuple[Part, ...]] = {}
     for slot, kind in RECIPE_KINDS.items():
+        if slot in without:
+            slots[slot] = ()
+            continue
         names = chosen.get(slot, []) or [n for n in (kind.default,) if n is not None]
         if not names:
             raise UsageError(f"the recipe names no {slot}", f"choose one with --{slot}")
@@ -261,6 +268,8 @@ def to_layer(slots: Mapping[str, Sequence[tuple[str, Mapping[str, Any]]]], own_t
     tables: dict[str, Any] = {}
     for slot, parts in slots.items():
         clean = [(n, {k: v for k, v in o.items() if v is not None}) for n, o in parts]
+        if not clean:
+            continue
         if RECIPE_KINDS[slot].several:
             tables[slot] = {"components": [n for n, _ in clean], **dict(clean)}
         else:

@@ -33,6 +33,7 @@ from twm_core.errors import AmbiguousComponentError, PluginError, UnknownCompone
 from twm_core.hooks import GROUP, HookSpecs
 from twm_core.kinds import KINDS
 from twm_core.loading import Loaded, Loader, describe
+from twm_core.plugin_rules import Said, check_pins
 
 __all__ = ["Plugin", "Registered", "Registry", "discover"]
 
@@ -260,23 +261,27 @@ class Registry:
         return found
 
 
-def discover(*, files: Sequence[str | Path] = (), environ: Mapping[str, str] | None = None, recipes: Sequence[str | Path] = ()) -> Registry:
+def discover(*, files: Sequence[str | Path] = (), environ: Mapping[str, str] | None = None, said: Sequence[Said] = ()) -> Registry:
     """Find and load all plugins. A bad installed plugin becomes a row with its reason; it never raises.
 
     Args:
         files: One-file plugins, asked for by path; they load whatever `environ` blocks.
         environ: Holds `TWM_DISABLE_PLUGINS` and `TWM_PLUGINS`; the process' environment by default.
-        recipes: Recipe files whose tables `plugins` block and allow, too.
+        said: What recipes say of plugins; all of them hold, and before any plugin is imported.
 
     Raises:
         UsageError: One of `files` does not exist or is not a Python file.
-        PluginError: One of `files` cannot be loaded: whoever names a file wants that file.
+        PluginError: One of `files` cannot be loaded: whoever names a file wants that file. Or a recipe requires a distribution that is
+            not installed, or another version of it.
     """
-    rules = admission.Rules.of(os.environ if environ is None else environ, recipes)
+    rules = admission.Rules.of(os.environ if environ is None else environ, said)
     manager = PluginManager(GROUP)
     manager.add_hookspecs(HookSpecs)
     loader = Loader(manager=manager)
     found, unreadable = installed()
+    for each in said:
+        not_yet = [f.row("blocked", "it is not imported yet") for f in found]
+        check_pins(each.config.require, not_yet, each.origins.get("require", ""))
     loaded = [_admit_and_load(each, loader, rules) for each in found]
     loaded += [_load_file(path, loader) for path in dict.fromkeys(files)]
     return Registry(manager=manager, loaded=loaded, warnings=(*unreadable, *admission.unknown_names(found, rules)))

@@ -7,7 +7,7 @@ depends on the size of the batch, which `twm eval` avoids; here the same windows
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -38,6 +38,7 @@ class Validation:
         batch: Windows in a batch.
         device: Where models compute.
         samples: Futures that a forecaster is asked for.
+        remedy: The hint for a loss that is no longer a finite number.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class Validation:
         batch: int,
         device: torch.device,
         samples: int = 6,
+        remedy: Callable[[], str] = lambda: "lower training.lr, or check the data",
     ) -> None:
         self.seen, self.windows, self.indices, self.batch, self.device = seen, windows, indices, batch, device
-        self.samples = samples
+        self.samples, self.remedy = samples, remedy
         self.metrics = choose_metrics(registry, _METRICS, {}) if seen.has("agents.state") else {}
         baselines = choose_baselines(registry, seen, [REFERENCE], {})[0] if seen.has("agents.state") else {}
         self.baselines = {n: (c.whose, c.build(BaselineGiven(seen=seen))) for n, c in baselines.items()}
@@ -75,7 +77,7 @@ class Validation:
         if not math.isfinite(found["val.loss"]):
             raise DataError(
                 "the loss on the validation windows is not a finite number",
-                "lower training.lr, or check the data; the last checkpoint is from before",
+                self.remedy(),
             )
         if scores_agents(model.output) and self.seen.horizon > 0:
             found |= self._errors(model)

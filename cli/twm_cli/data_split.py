@@ -55,12 +55,12 @@ def command(session: Session) -> Callable[..., None]:
         if gap and by != "time":
             raise UsageError(f"--gap-seconds has no meaning with --by {by}", "split --by time, or leave it out")
         from twm_core.data.splits import make_splits
-        from twm_core.data.store import open_store
+        from twm_core.data.store import edit_store
 
-        opened = open_store(store)
-        made = make_splits(opened.scenarios, by, shares=(train, val, test), sites=named, gap_seconds=gap, seed=seed)
-        counts = counted(opened, made)
-        opened.write_splits(made.to_json())
+        with edit_store(store) as opened:
+            made = make_splits(opened.scenarios, by, shares=(train, val, test), sites=named, gap_seconds=gap, seed=seed)
+            counts = counted(opened, made)
+            opened.write_splits(made.to_json())
         report = {name: {**counts[name], **made.report[name]} for name in made.pieces}
         if as_json:
             show_json({"store": str(store), "rule": dict(made.rule), "splits": report})

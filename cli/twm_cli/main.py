@@ -37,9 +37,6 @@ COMMANDS = {
 GROUPS = ("data",)
 """Those that are groups of commands: their module has `group` where that of a command has `command`."""
 
-RECIPE_COMMANDS = ("train", "check", "config")
-"""Those that read recipe files, which may say what plugins must not be imported."""
-
 SUPPORTED = ("linux", "darwin")
 """Values of `sys.platform` on which twm is tested; elsewhere one sentence says so."""
 
@@ -47,7 +44,6 @@ _USAGE_ERROR: type[Any] = typer.BadParameter.__mro__[1]
 """What all errors about words have in common. Typer 0.26 has no public name for it; later ones have `TyperException` above it."""
 
 _TAKES_VALUE = {"-p": True, "--plugin": True}
-_NAMES_RECIPE = {"-c": True, "--config": True, "--run": True}
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -83,7 +79,7 @@ def _run(words: list[str]) -> int:
     os.environ.update(rejoined(os.environ))
     completing = words_to_complete(os.environ)
     session = _session(words if completing is None else completing, completing=completing is not None)
-    app = _app(session)
+    app = _app(session, words)
     bare = not words or (session.command in GROUPS and not session.words)
     result = app(args=[*words, "--help"] if bare else words, prog_name="twm", standalone_mode=False)
     return result if isinstance(result, int) else 0
@@ -97,22 +93,14 @@ def _session(words: list[str], *, completing: bool) -> Session:
     if command in GROUPS:
         searched = [*words[: at + 1], *_group(command).own_words(words[at + 1 :])]
     files = [value for name, value in occurrences(searched, _TAKES_VALUE) if name in _TAKES_VALUE and value is not None]
-    recipes = _recipes(words[at + 1 :]) if command in RECIPE_COMMANDS else []
-    return Session(command=command, words=words[at + 1 :], files=files, built_in=tuple(COMMANDS), recipes=recipes, completing=completing)
-
-
-def _recipes(words: Sequence[str]) -> list[str]:
-    """The recipe files that these words name, that of a run which is resumed first."""
-    given = [(name, value) for name, value in occurrences(words, _NAMES_RECIPE) if value is not None]
-    resumed = [os.path.join(value, "recipe.toml") for name, value in given if name == "--run"] if "--resume" in words else []
-    return [*resumed, *(value for name, value in given if name in ("-c", "--config"))]
+    return Session(command=command, words=words[at + 1 :], files=files, built_in=tuple(COMMANDS), completing=completing)
 
 
 def _group(name: str) -> Any:
     return import_module(f"twm_cli.{name}")
 
 
-def _app(session: Session) -> typer.Typer:
+def _app(session: Session, words: Sequence[str]) -> typer.Typer:
     app = typer.Typer(name="twm", context_settings=HELP_SETTINGS, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.callback(help="World models of traffic made of interchangeable parts.")(_global_options)
     for name, summary in COMMANDS.items():
@@ -123,7 +111,7 @@ def _app(session: Session) -> typer.Typer:
             app.command(name, cls=PanelCommand, context_settings=HELP_SETTINGS, short_help=summary)(function)
         else:
             app.command(name, help=summary)(_placeholder)
-    if session.command not in COMMANDS:
+    if session.command not in COMMANDS and "--version" not in words[: first_argument(words, _TAKES_VALUE)]:
         _add_plugin_commands(app, session)
     return app
 

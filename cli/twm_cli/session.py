@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
+    from twm_core.plugin_rules import Said
     from twm_core.registry import Plugin, Registry
 
 
@@ -21,7 +22,6 @@ class Session:
         command: Name of the command, empty where none was given.
         words: The words after the command.
         files: One-file plugins given with `-p`.
-        recipes: Recipe files given with `-c`, whose tables `plugins` hold before any plugin is imported.
         built_in: Names of the commands that plugins cannot take.
         completing: Whether a shell asks for completions: then nothing is printed and no word is an error.
     """
@@ -30,15 +30,30 @@ class Session:
     words: Sequence[str]
     files: Sequence[str]
     built_in: Sequence[str]
-    recipes: Sequence[str] = ()
     completing: bool = False
 
     @cached_property
     def registry(self) -> Registry:
-        """All installed plugins and the files given with `-p`."""
+        """All installed plugins that the words let in, and the files given with `-p`."""
         from twm_core.registry import discover
 
-        return discover(files=self.files, recipes=self.recipes)
+        return discover(files=self.files, said=self._said())
+
+    def _said(self) -> list[Said]:
+        """What the words say of plugins; help and completion need not have what a recipe requires."""
+        from twm_cli.plugin_words import said
+        from twm_core.errors import TwmError
+        from twm_core.plugin_rules import PluginsConfig, Said
+
+        try:
+            found = said(self.command, self.words)
+        except TwmError:
+            if not self.completing:
+                raise
+            return [Said(PluginsConfig(allow=("twm",)), {"allow": "a recipe that cannot be read"})]
+        if self.completing or self.wants_help:
+            return [replace(each, config=each.config.model_copy(update={"require": ()})) for each in found]
+        return found
 
     @property
     def wants_help(self) -> bool:

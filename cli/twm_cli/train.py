@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,22 @@ from twm_cli.planning import plan, show_plan, with_options
 from twm_cli.recipe_options import RecipeOptions
 from twm_cli.session import Session
 from twm_cli.words import occurrences
-from twm_core.assembly import Plan, assemble
-from twm_core.errors import UsageError
+from twm_core.errors import CheckpointError, UsageError
 from twm_core.manifest import RunFolder, check_installed, owners, read_manifest
-from twm_core.recipe import Layer, file_layer, resolve
+from twm_core.presets import SIZE
+from twm_core.recipe import PRESET, Layer, file_layer
+from twm_core.resuming import check_changes, differences, other_checkpoint
+from twm_core.run_claim import check_claim
 
-EXTENDABLE = "training.steps"
-"""The one value that may differ when a run is resumed."""
-
-_OWN = {"--run": True, "--resume": False, "--dry-run": False, "--json": False}
+_OWN = {"--run": True, "--resume": False, "--from": True, "--accept-changes": False, "--dry-run": False, "--json": False}
+_WITHOUT_EFFECT = ("--preset", "--size")
+"""Options that would choose the components that a resumed run has chosen already."""
 
 
 def command(session: Session) -> Callable[..., None]:
     """The command function, with the options of the components that the words (or the resumed run) choose."""
     former = _former(session)
-    options = RecipeOptions(session, _OWN, base=former)
+    options = RecipeOptions(session, _OWN, base=former.recipe if former else None)
 
     def train(**given: Any) -> None:
         """Train a world model in a run folder.
@@ -38,8 +39,10 @@ def command(session: Session) -> Callable[..., None]:
         Every field of every chosen component is an option; choosing other components shows other options.
         """
         _, planned = plan(session, options, given)
-        if former is not None:
-            _refuse_changes(session, former, planned)
+        start, accept = given["start"] or "latest", given["accept_changes"]
+        if former is not None and former.manifest is not None:
+            changes = differences(former.manifest, planned)
+            check_changes(changes, reached=former.manifest["step"], steps=planned.training.steps, accept=accept)
         if given["dry_run"]:
             show_plan(planned, as_json=given["as_json"])
             return
@@ -54,7 +57,9 @@ def command(session: Session) -> Callable[..., None]:
         from twm_core.training import train as run_training
 
         try:
-            summary = run_training(planned, session.registry, run, resume=given["resume"], reporter=watcher)
+            summary = run_training(
+                planned, session.registry, run, resume=given["resume"], start=start, accept_changes=accept, reporter=watcher
+            )
         finally:
             watcher.finish()
         _show(summary, as_json=given["as_json"])
@@ -64,55 +69,71 @@ def command(session: Session) -> Callable[..., None]:
     own = [
         option("run", Path, None, "--run", metavar="DIR", help="Run folder. A new one below runs if not given.", show_default=False),
         option("resume", bool, False, "--resume", help="Continue the run in --run from its latest checkpoint."),
+        option("start", str, None, "--from", metavar="CHECKPOINT", help="With --resume: latest, best or step-N.", show_default=False),
+        option("accept_changes", bool, False, "--accept-changes", help="With --resume: go on though recorded values have changed."),
         option("dry_run", bool, False, "--dry-run", help="Check the recipe, show what would be trained, and stop."),
         option("as_json", bool, False, "--json", help="Print the summary as one JSON object."),
     ]
     return with_options(train, own, options)
 
 
-def _former(session: Session) -> Layer | None:
-    """The recipe of the run that the words ask to resume."""
-    words = list(occurrences(session.words, {**_OWN, "-c": True, "--config": True, "--set": True}))
-    if not any(name == "--resume" for name, _ in words) or session.wants_help:
+@dataclass(frozen=True)
+class _Former:
+    """The run to resume: its recipe, and the manifest of the checkpoint to go on from if there is one."""
+
+    recipe: Layer
+    manifest: Mapping[str, Any] | None = None
+
+
+def _former(session: Session) -> _Former | None:
+    """The run that the words ask to resume."""
+    takes_value = {**_OWN, "-c": True, "--config": True, "--set": True, **dict.fromkeys(_WITHOUT_EFFECT, True)}
+    words = list(occurrences(session.words, takes_value))
+    names = {name for name, _ in words}
+    if session.wants_help:
         return None
+    if "--resume" not in names:
+        useless = sorted(names & {"--from", "--accept-changes"})
+        if useless and not session.completing:
+            raise UsageError(f"{useless[0]} has no effect without --resume", "add --resume, or leave it out")
+        return None
+    useless = sorted(names & set(_WITHOUT_EFFECT)) + _presets_elsewhere(words)
+    if useless and not session.completing:
+        raise UsageError(
+            f"{useless[0]} has no effect with --resume: a resumed run keeps its components",
+            "leave it out, or start a new run without --resume",
+        )
     runs = [value for name, value in words if name == "--run" and value]
     if not runs:
         if session.completing:
             return None
         raise UsageError("--resume does not know which run to continue", "name its folder: twm train --run DIR --resume")
-    path = Path(runs[-1]) / "recipe.toml"
-    if not path.is_file():
+    folder = RunFolder(runs[-1])
+    if not folder.recipe.is_file():
         if session.completing:
             return None
         raise UsageError(
             f"{runs[-1]} is not a run folder: it has no recipe.toml", "give --run the folder of an earlier run, or leave --resume out"
         )
-    layer = file_layer(path)
-    if RunFolder(path.parent).names():  # without one, training says so
-        manifest = read_manifest(path.parent, "latest")
-        check_installed(manifest, session.registry)
-        layer = replace(layer, owners=owners(manifest))
-    return layer
+    layer = file_layer(folder.recipe)
+    if not folder.names():  # training says so
+        return _Former(layer)
+    starts = [value for name, value in words if name == "--from" and value]
+    checkpoint = folder.find(starts[-1] if starts else "latest")
+    try:
+        manifest = read_manifest(checkpoint)
+    except CheckpointError as error:
+        raise CheckpointError(error.message, other_checkpoint(folder, checkpoint.name)) from error
+    check_installed(manifest, session.registry)
+    return _Former(replace(layer, owners=owners(manifest)), manifest)
 
 
-def _refuse_changes(session: Session, former: Layer, planned: Plan) -> None:
-    before = dict(_flat(assemble(resolve([former]), session.registry).resolved()))
-    after = dict(_flat(planned.resolved()))
-    changed = [p for p in sorted({*before, *after}) if before.get(p) != after.get(p) and p != EXTENDABLE]
-    if changed:
-        lines = [f"{path}: {before.get(path)!r} in the run, {after.get(path)!r} now" for path in changed]
-        raise UsageError(
-            "a resumed run keeps its recipe, but these values differ:\n  " + "\n  ".join(lines),
-            f"leave these options out (only {EXTENDABLE} may change), or start a new run without --resume",
-        )
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
+def _presets_elsewhere(words: Sequence[tuple[str, str | None]]) -> list[str]:
+    """Recipe files and settings of these words that name a preset."""
+    files = [value for name, value in words if name in ("-c", "--config") and value]
+    found = [f"the preset in {file}" for file in files if {PRESET, SIZE} & file_layer(file).values.keys()]
+    settings = [value for name, value in words if name == "--set" and value]
+    return found + [f"--set {s}" for s in settings if s.partition("=")[0].strip() in (PRESET, SIZE)]
 
 
 def _run_folder(given: Path | None, *, resume: bool) -> Path:
@@ -123,11 +144,8 @@ def _run_folder(given: Path | None, *, resume: bool) -> Path:
         return next(path for path in candidates if not path.exists())
     if given.exists() and not given.is_dir():
         raise UsageError(f"run folder {given} is a file", "give --run a folder")
-    if not resume and RunFolder(given).names():
-        raise UsageError(
-            f"run folder {given} already holds checkpoints, and a run is never overwritten",
-            f"continue it with twm train --run {given} --resume, or give another --run",
-        )
+    if not resume:
+        check_claim(RunFolder(given), resume=False)
     return given
 
 

@@ -56,6 +56,24 @@ def first_argument(words: Sequence[str], takes_value: Mapping[str, bool]) -> int
     return min(at, len(words))
 
 
+def arguments(words: Sequence[str], takes_value: Mapping[str, bool]) -> list[str]:
+    """The words that are neither options nor values of options.
+
+    Args:
+        words: The words after the command.
+        takes_value: Known options by name and whether a value follows.
+    """
+    found: list[str] = []
+    rest = list(words)
+    while rest:
+        at = first_argument(rest, takes_value)
+        if "--" in rest[:at]:
+            return found + rest[rest.index("--") + 1 :]
+        found += rest[at : at + 1]
+        rest = rest[at + 1 :]
+    return found
+
+
 def parse_value(text: str) -> Any:
     """A value as it stands after `=` in a TOML file; anything that is not TOML (`gru`, `../data`) is a string."""
     try:

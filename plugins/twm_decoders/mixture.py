@@ -15,7 +15,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from twm_core.nn.distributions import Distribution
+from twm_core.nn.distributions import Distribution, draw_class, likeliest
 from twm_decoders.gaussian import GaussianMotion, gaussian_log_prob
 from twm_decoders.kinematics import difference
 from twm_decoders.noise import Memory
@@ -61,7 +61,8 @@ class MixtureMotion(Distribution):
     @property
     def mode(self) -> Tensor:
         """The state `[...,5]` of the most probable mode."""
-        return _pick(self.modes, self.mode_logits.argmax(dim=-1))
+        index, certain = likeliest(self.mode_logits)
+        return _pick(self.modes, index) * certain.unsqueeze(-1)
 
     def error(self, value: Tensor) -> Tensor:
         """`value - mean` in the frame of the modes' mean heading, heading the short way round, in units of `scale`."""
@@ -84,16 +85,16 @@ class MixtureMotion(Distribution):
         logits = self.mode_logits.detach()
         if self.memory is not None:
             logits = logits[..., :1, :, :]  # ... 1 A M
-        cdf = logits.softmax(dim=-1).cumsum(dim=-1)
-        uniform = torch.rand(cdf.shape[:-1], generator=generator, device=cdf.device, dtype=cdf.dtype).unsqueeze(-1)
-        drawn = (cdf < uniform * cdf[..., -1:]).sum(dim=-1).clamp_max(cdf.shape[-1] - 1).expand(self.heading.shape[:-1])
+        index, certain = draw_class(logits.softmax(dim=-1), generator)
+        drawn = index.expand(self.heading.shape[:-1])
 
         def take(x: Tensor) -> Tensor:
             return _pick(x, drawn)
 
         heading = self.heading.gather(-1, drawn.unsqueeze(-1)).squeeze(-1)
         memory = None if self.memory is None else self.memory.map(take)
-        return GaussianMotion(take(self.modes), heading, self.scale, take(self.std), memory=memory).sample(generator)
+        motion = GaussianMotion(take(self.modes), heading, self.scale, take(self.std), memory=memory).sample(generator)
+        return motion * certain.unsqueeze(-1)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Self:
         """As in `Distribution`; an index may take steps apart, so the result draws every entry by itself."""

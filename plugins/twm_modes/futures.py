@@ -15,7 +15,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from twm_core.nn.distributions import Distribution
+from twm_core.nn.distributions import Distribution, draw_class, likeliest
 
 _LOG_TWO_PI = math.log(2 * math.pi)
 
@@ -61,7 +61,8 @@ class FutureModes(Distribution):
     @property
     def mode(self) -> Tensor:
         """The state `[...,5]` of the most probable future."""
-        return _pick(self.modes, self.mode_logits.argmax(dim=-1))
+        index, certain = likeliest(self.mode_logits)
+        return _pick(self.modes, index) * certain.unsqueeze(-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density of the position of a state `[...,5]`, each step by itself, in nats."""
@@ -75,11 +76,11 @@ class FutureModes(Distribution):
         Steps of one future err in the same direction; the gradient reaches the drawn future, not the probabilities.
         """
         logits = self.mode_logits.detach()[:, :, :1]  # B 1 1 A K
-        cdf = logits.softmax(dim=-1).cumsum(dim=-1)
-        uniform = torch.rand(cdf.shape[:-1], generator=generator, device=cdf.device, dtype=cdf.dtype).unsqueeze(-1)
-        drawn = (cdf < uniform * cdf[..., -1:]).sum(dim=-1).clamp_max(cdf.shape[-1] - 1).expand(self.std.shape[:-1])
-        state = _pick(self.modes, drawn)
-        noise = torch.randn((*logits.shape[:-1], 2), generator=generator, device=cdf.device, dtype=cdf.dtype)
+        probs = logits.softmax(dim=-1)
+        index, certain = draw_class(probs, generator)
+        drawn = index.expand(self.std.shape[:-1])
+        state = _pick(self.modes, drawn) * certain.unsqueeze(-1)
+        noise = torch.randn((*logits.shape[:-1], 2), generator=generator, device=probs.device, dtype=probs.dtype)
         error = noise * self.std.gather(-1, drawn.unsqueeze(-1))
         return torch.cat([state[..., :2] + error, state[..., 2:]], dim=-1)
 

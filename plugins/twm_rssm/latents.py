@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from twm_core.nn.distributions import Categorical, Normal
+from twm_core.nn.distributions import Categorical, Normal, likeliest
 from twm_rssm.sampling import straight_through
 
 
@@ -96,7 +96,8 @@ class CategoricalLatents(Latents):
         return straight_through(stats, noise, self.unimix, forced)
 
     def mode(self, stats: Tensor) -> Tensor:
-        return F.one_hot(stats.detach().argmax(-1), self.shape[1]).float()
+        index, certain = likeliest(stats)
+        return F.one_hot(index, self.shape[1]).float() * certain.float().unsqueeze(-1)
 
     def distribution(self, stats: Tensor) -> Categorical:
         return Categorical(stats, self.unimix)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from twm_core import DynamicsGiven, UsageError
 from twm_core.nn.actions import check_actions, masked_actions, previous_actions, spread_over_agents
-from twm_core.nn.distributions import Categorical, Normal
+from twm_core.nn.distributions import Categorical, Normal, likeliest
 from twm_core.nn.imagining import Futures
 from twm_core.nn.interfaces import Dynamics, Embedding, Features, Moves, Policy, Trace
 from twm_core.nn.presence import presence
@@ -282,8 +282,9 @@ class RSSM(Dynamics):
     def _sum_of_rows(self, stoch: Tensor, table: Tensor) -> Tensor:
         """What `stoch_in` gives for one-hot variables `[R,G,C]`, from its transposed weight."""
         groups, classes = self.shape
-        index = stoch.argmax(-1) + torch.arange(0, groups * classes, classes, device=stoch.device)
-        rows = F.embedding_bag(index, table, mode="sum")
+        index, certain = likeliest(stoch)
+        index = index + torch.arange(0, groups * classes, classes, device=stoch.device)
+        rows = F.embedding_bag(index, table, mode="sum") * certain.mean(dim=-1, keepdim=True)
         return rows if self.cell.stoch_in.bias is None else rows + self.cell.stoch_in.bias
 
     def _tokens(self, embedding: Embedding) -> Tensor:

@@ -13,12 +13,18 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from twm_core.nn.distributions import certain
 
-def draw_index(probs: Tensor, uniform: Tensor) -> Tensor:
-    """Class `[...,G]` of each variable by the inverse CDF of `probs` `[...,G,C]` at `uniform` `[...,G]` in [0, 1)."""
+
+def draw_index(probs: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """Class `[...,G]` of each variable by the inverse CDF of `probs` `[...,G,C]` at `uniform` `[...,G]` in [0, 1).
+
+    With it goes a factor `[...,G]` that is 1 where the probabilities are finite numbers and NaN where they are not.
+    """
     cdf = probs.cumsum(dim=-1).contiguous()
     # The last entry is one up to rounding, so that a number just below one may lie beyond it.
-    return torch.searchsorted(cdf, uniform.unsqueeze(-1).contiguous(), right=True).squeeze(-1).clamp_max_(probs.shape[-1] - 1)
+    index = torch.searchsorted(cdf, uniform.unsqueeze(-1).contiguous(), right=True).squeeze(-1).clamp_max_(probs.shape[-1] - 1)
+    return index, certain(cdf[..., -1])
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -30,8 +36,8 @@ class _StraightThrough(torch.autograd.Function):
         ctx.unimix, ctx.dtype = unimix, logits.dtype
         if forced is not None:
             return forced.to(soft.dtype, copy=True)
-        index = draw_index(soft * (1 - unimix) + unimix / soft.shape[-1], uniform)
-        return torch.zeros_like(soft).scatter_(-1, index.unsqueeze(-1), 1.0)
+        index, factor = draw_index(soft * (1 - unimix) + unimix / soft.shape[-1], uniform)
+        return torch.zeros_like(soft).scatter_(-1, index.unsqueeze(-1), factor.unsqueeze(-1))
 
     @staticmethod
     @once_differentiable
@@ -44,7 +50,7 @@ class _StraightThrough(torch.autograd.Function):
 
 
 def straight_through(logits: Tensor, uniform: Tensor, unimix: float, forced: Tensor | None = None) -> Tensor:
-    """A one-hot draw `[...,G,C]` in float32 whose gradient is that of the mixed probabilities.
+    """A one-hot draw `[...,G,C]` in float32 whose gradient is that of the mixed probabilities. NaN where a logit is no finite number.
 
     Args:
         logits: Raw logits `[...,G,C]`.

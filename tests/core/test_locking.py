@@ -65,13 +65,12 @@ def test_a_stopped_process_keeps_its_lock(tmp_path: Path, holder: subprocess.Pop
 
 def test_a_forked_child_does_not_keep_the_lock(tmp_path: Path) -> None:
     """As the processes of a loader, which may live on for a while after a kill."""
-    code = HOLD.replace("print('held', flush=True); sys.stdin.read()", "import os; child = os.fork(); print(child, flush=True)\n")
-    code += "    time.sleep(600) if child == 0 else os._exit(0)"
+    code = HOLD.replace("print('held', flush=True); sys.stdin.read()", "import os; child = os.fork()\n")
+    code += "    time.sleep(600) if child == 0 else (print(child, flush=True), os._exit(0))"
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / ".lock")], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    children = [int(process.stdout.readline()) for _ in range(2)]
+    child = int(process.stdout.readline())
     process.wait()
-    child = max(children)
     try:
         os.kill(child, 0)
         take(tmp_path / ".lock")

@@ -18,7 +18,7 @@ from twm_core.admission import Rules
 from twm_core.assembly import Plan
 from twm_core.discovery import Plugin
 from twm_core.errors import PluginError, UsageError
-from twm_core.plugin_rules import PluginsConfig, check_pins, lists_in, matches
+from twm_core.plugin_rules import PluginsConfig, check_pins, matches, said_in
 from twm_core.recipe import file_layer, resolve
 
 
@@ -81,14 +81,28 @@ def test_an_item_means_a_name_a_distribution_or_both(item: str, yes: bool) -> No
     assert matches(item, distribution="acme-worlds", name="main") is yes
 
 
-def test_the_last_file_that_has_a_list_counts_and_files_that_cannot_be_read_say_nothing(tmp_path: Path) -> None:
-    one, two, broken = (tmp_path / n for n in ("one.toml", "two.toml", "broken.toml"))
-    one.write_text('[plugins]\nblock = ["a"]\nallow = ["x"]\n', encoding="utf-8")
-    two.write_text('[plugins]\nblock = ["b"]\n', encoding="utf-8")
-    broken.write_text("[plugins", encoding="utf-8")
-    assert lists_in([one, two, broken, tmp_path / "absent.toml"]) == ([("b", str(two))], [("x", str(one))])
-    rules = Rules.of({"TWM_DISABLE_PLUGINS": "c"}, [one, two])
-    assert rules.blocked == (("c", "TWM_DISABLE_PLUGINS"), ("b", f"plugins.block in {two}"))
+def test_the_last_layer_that_has_a_list_counts_and_two_recipes_hold_both() -> None:
+    one = said_in([("one", {"plugins": {"block": ["a"], "allow": ["x"]}}), ("two", {"plugins": {"block": ["b"]}}), ("three", {})])
+    assert (one.items("block"), one.items("allow")) == ([("b", "plugins.block in two")], [("x", "plugins.allow in one")])
+    rules = Rules.of({"TWM_DISABLE_PLUGINS": "c"}, [one, said_in([("other", {"plugins": {"block": ["d"], "allow": ["y"]}})])])
+    assert rules.blocked == (("c", "TWM_DISABLE_PLUGINS"), ("b", "plugins.block in two"), ("d", "plugins.block in other"))
+    assert [found[0][0] for found in rules.allowed if found] == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("acme", "a.toml: plugins must be a table, got 'acme'"),
+        ({"block": "acme"}, "plugins.block = 'acme' (from a.toml): Input should be a valid tuple"),
+        ({"block": [1]}, "plugins.block.0 = 1 (from a.toml): Input should be a valid string"),
+        ({"blok": ["acme"]}, "plugins.blok (from a.toml): the table plugins has no field 'blok'; did you mean 'block'?"),
+        ({"require": ["=>1"]}, "plugins.require = ['=>1'] (from a.toml): Value error, '=>1' is no requirement"),
+    ],
+)
+def test_a_table_that_is_malformed_is_an_error_that_names_its_origin(table: Any, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        said_in([("a.toml", {"plugins": table})])
+    assert caught.value.message.startswith(message)
 
 
 BAD = "raise AssertionError('imported although it is blocked')"
@@ -125,7 +139,7 @@ def test_what_a_recipe_file_blocks_is_not_imported(site: dict[str, str], tmp_pat
 
     sys.path.insert(0, str(tmp_path))
     try:
-        found = {p.name: p for p in discover(environ={}, recipes=[recipe]).plugins}["bad"]
+        found = {p.name: p for p in discover(environ={}, said=[said_in([(str(recipe), file_layer(recipe).values)])]).plugins}["bad"]
     finally:
         sys.path.remove(str(tmp_path))
     assert (found.status, found.reason) == ("blocked", reason.format(recipe))

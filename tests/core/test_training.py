@@ -139,7 +139,7 @@ def test_the_same_seed_gives_the_same_metrics_and_another_seed_gives_others(
 
 
 def test_a_run_with_checkpoints_is_not_started_anew(trained: Path, tiny: Callable[..., Plan], registry: Registry) -> None:
-    with pytest.raises(CheckpointError, match=r"already has checkpoints\n.*--resume"):
+    with pytest.raises(CheckpointError, match=r"already holds checkpoints.*\n.*--resume"):
         train(tiny(), registry, trained)
 
 

@@ -1,9 +1,8 @@
 """The doctor's checks across recordings: one number for several agents, recordings that overlap, units. Memory does not grow with rows.
 
-Overlaps. The lengths of 16 successive steps, in millimetres, do not change when a recording is moved, turned or cut out of another. Of
-these runs every one whose hash is divisible by `m` is kept (both recordings choose the same ones), with track and time; `m` doubles
-whenever more than `most` are kept. Two recordings overlap where tracks share runs at one and the same shift in time. Runs that an agent
-standing or driving evenly has, and those of several tracks of one recording, say nothing and do not count.
+Overlaps. Of the runs of each track (see `twm_core.data.motion_runs`) every one whose hash is divisible by `m` is kept (both recordings
+choose the same ones), with track and time; `m` doubles whenever more than `most` are kept. Two recordings overlap where tracks share runs
+at one and the same shift in time. Runs of several tracks of one recording say nothing and do not count.
 """
 
 from __future__ import annotations
@@ -18,13 +17,8 @@ from numpy.typing import NDArray
 from twm_core.data import doctor_limits as limits
 from twm_core.data.doctor_findings import Example, Ledger
 from twm_core.data.doctor_motion import Sightings
+from twm_core.data.motion_runs import motion_runs
 from twm_core.specs import AGENT_TYPES
-
-RUN = 16
-"""Steps whose lengths are compared at once."""
-
-_VARIED = 5
-"""A run with fewer different lengths is too even to tell agents apart."""
 
 _ENOUGH = 3
 """Agents of a type below which their median says nothing about units."""
@@ -121,23 +115,11 @@ class Overlaps:
             self.kept = [self.kept[0][self.kept[0][:, 0] % self.every == 0]]
 
     def _runs(self, seen: Sightings) -> NDArray[np.int64]:
-        # The shift keeps decimals, such as 0.1205 m, off the edges between two numbers, where the last bit would decide.
-        size = np.rint(1000 * np.hypot(*seen.back(seen.position, 1).T) + 0.137).astype(np.int64)
-        near = seen.behind(1) & (seen.back(seen.step.astype(np.float64), 1) == 1)
-        if len(size) < RUN:
-            return np.zeros((0, 4), dtype=np.int64)
-        windows = np.lib.stride_tricks.sliding_window_view(size, RUN)
-        unbroken = np.lib.stride_tricks.sliding_window_view(near, RUN).all(axis=1)
-        hashed = np.zeros(len(windows), dtype=np.uint64)
-        for column in range(RUN):
-            hashed = (hashed ^ windows[:, column].astype(np.uint64)) * np.uint64(0x100000001B3)  # FNV-1a, word by word
-        hashed = (hashed ^ (hashed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) >> np.uint64(2)
-        number = hashed.astype(np.int64)
-        at = np.flatnonzero(unbroken & (number % self.every == 0))
-        ordered = np.sort(windows[at], axis=1)
-        at = at[(np.diff(ordered, axis=1) != 0).sum(axis=1) + 1 >= _VARIED]
+        found = motion_runs(seen.position, seen.behind(1) & (seen.back(seen.step.astype(np.float64), 1) == 1))
+        kept = found.hash % self.every == 0
+        at, number = found.begin[kept], found.hash[kept]
         time = seen.step[at] + round(seen.recording.start / seen.recording.dt)
-        return np.stack([number[at], np.full(len(at), len(self.names)), seen.track[at], time], axis=1)
+        return np.stack([number, np.full(len(at), len(self.names)), seen.track[at], time], axis=1)
 
     def finish(self, ledger: Ledger) -> None:
         """Add the pairs of recordings that overlap."""

@@ -221,8 +221,8 @@ CATALOGUE: Mapping[str, About] = {
     "overlap": About(
         "recordings that overlap",
         "pairs of recordings",
-        "at least two tracks (one, if there are no more) move alike for 16 steps, to the millimetre, at one and the same shift in time;"
-        " lengths of steps are compared, so that a recording that was moved or turned is found too",
+        "at least two tracks (one, if there are no more) move alike for 16 steps or more, to the millimetre, at one and the same shift in"
+        " time; lengths of steps are compared, so that a recording that was moved or turned is found too",
         "imports both: the same traffic may end up in train and in test",
         "import one of them only",
     ),

@@ -9,7 +9,10 @@ are handed over in order. Where processes are forked (Linux), memory maps and ar
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
+import multiprocessing.queues
+import os
 import signal
 import sys
 import time
@@ -87,7 +90,7 @@ class _Guarded(TorchDataset[Batch | _Failure]):
             return self.batches[index]
         except TwmError as error:
             return _Failure(error.message, error.hint or "")
-        except Exception as error:  # noqa: BLE001 - told in the training process, which cannot see this one's traceback
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - told in the training process, which cannot see this one's traceback
             place = traceback.extract_tb(error.__traceback__)[-1]
             text = f"batch {index}: {type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
             return _Failure(text, "set training.workers = 0 to see where it comes from")
@@ -139,13 +142,16 @@ def read_ahead(batches: TrainingBatches, begin: int, end: int, *, workers: int =
             num_workers=min(workers, end - begin),
             prefetch_factor=prefetch,
             collate_fn=_as_it_is,
-            worker_init_fn=_ignore_interrupts,
+            worker_init_fn=_prepare_worker,
             # Elsewhere torch's choice: forked processes are not safe on macOS and do not exist on Windows.
             multiprocessing_context=multiprocessing.get_context("fork") if sys.platform == "linux" else None,
             # Without one of its own, the loader would draw from torch's global generator and so change the training.
             generator=torch.Generator(),
         )
-        source = iter(loader)
+        try:
+            source = iter(loader)
+        except OSError as error:
+            raise DataError(f"cannot start {loader.num_workers} processes that read batches: {error.strerror or error}", _FEWER) from error
     checked = _checked(source)
     del source
     try:
@@ -161,12 +167,14 @@ def _checked(source: Iterator[Batch | _Failure]) -> Generator[Batch]:
             if isinstance(batch, _Failure):
                 raise DataError(batch.message, batch.hint)
             yield batch
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, OSError) as error:
+        text = str(error)
+        if f"exit code: {_NOT_SENT}" in text or f"exit code {_NOT_SENT}" in text or _out_of_descriptors(error):
+            raise DataError("a process that reads batches cannot hand them over: too many open files", _FEWER) from error
+        if "DataLoader worker" not in text:
             raise
         raise DataError(
-            "a process that reads batches ended without a word; most often memory (or shared memory) ran out",
-            "lower training.workers or training.prefetch, or set training.workers = 0",
+            "a process that reads batches ended without a message; most often memory (or shared memory) ran out", _FEWER
         ) from error
     finally:
         # An error keeps this frame, and what it names would keep its processes.
@@ -177,10 +185,33 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _ignore_interrupts(_: int) -> None:
-    """Ctrl-C goes to all processes; the training process decides what happens then, and tells the others to end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _out_of_descriptors(error: BaseException) -> bool:
+    return getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE) or "Too many open files" in str(error)
+
+
+def _prepare_worker(_: int) -> None:
+    """Make a process that reads batches end with its training process, and only with it; and end at once if it cannot hand over a batch.
+
+    Ctrl-C, a closed terminal and the warning of a batch system go to all processes; the training process decides what happens then, and
+    tells the others to end. Batches are handed over by other threads of this process. An error of these would only be printed, and the
+    training process would wait for that batch for ever.
+    """
+    for name in ("SIGINT", "SIGHUP", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    multiprocessing.queues.Queue._on_queue_feeder_error = staticmethod(_not_sent)
+    sys.excepthook = _not_sent
+
+
+def _not_sent(*_: object) -> None:
+    os._exit(_NOT_SENT)
+
+
+_NOT_SENT = 71
+"""Exit status of a process that could not hand over a batch."""
+
+_FEWER = "lower training.workers or training.prefetch, set training.workers = 0, or raise the limits of the system (ulimit -n, memory)"
 
 
 def evenly_spaced(windows: Windows, most: int | None) -> list[int]:

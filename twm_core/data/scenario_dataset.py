@@ -15,6 +15,7 @@ from twm_core.data.dataset import Batch, Dataset, Windows
 from twm_core.data.map_crops import RasterOptions, road_digest, road_of
 from twm_core.data.protocol import Part, WindowProtocol
 from twm_core.data.scenario import Scenario
+from twm_core.data.split_content import check_splits
 from twm_core.data.windows import ScenarioWindows
 from twm_core.errors import DataError
 from twm_core.specs import ActionSpec, ObservationSpec
@@ -22,6 +23,8 @@ from twm_core.specs import ActionSpec, ObservationSpec
 
 class ScenarioDataset(Dataset):
     """A dataset made of scenarios in three splits that share one protocol (training may use another stride).
+
+    The first time windows are made the splits are compared by content (`twm_core.data.split_content`), however they came about.
 
     Args:
         seen: Spec of the batches; keys and features it does not name are left out of them.
@@ -72,10 +75,15 @@ class ScenarioDataset(Dataset):
         self.notes = {split: dict(counts) for split, counts in (notes or {}).items()}
         self.lane_tokens = dict(lane_tokens or {})
         self.digest = digest
+        self._checked: tuple[object, object] | None = None
 
     def windows(self, split: str) -> Windows:
         if split not in self.splits:
             raise DataError(f"there is no split {split!r}", f"splits are {', '.join(self.splits)}")
+        # A copy of this dataset may have been given other splits.
+        if self._checked is None or self._checked[0] is not self.splits or self._checked[1] is not self.parts:
+            check_splits(self.splits, self.parts)
+            self._checked = (self.splits, self.parts)
         # Who will enter is part of the future: in val and test not even an empty slot tells.
         protocol = replace(self.protocol, entering=False)
         if split == "train":

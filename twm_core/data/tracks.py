@@ -1,9 +1,11 @@
 """From rows of a table, in any order, to the tracks of a recording.
 
 Rows are ordered by track and step. A row that repeats (track, step) is left out and counted, or refused where it says something else.
-Steps that a track leaves out become rows with the code `OCCLUDED`; where it is away for more than `longest_gap` steps, or where its type
-changes (numbers are given again in long recordings), a new track `name#2` begins. Nothing is interpolated. Where a long recording is cut
-into several, a `TrackMemory` carries these names from one to the next.
+Steps that a track leaves out become rows with the code `OCCLUDED`; where it is away for more than `longest_gap` steps, or comes back
+elsewhere or later as another type (numbers are given again in long recordings), a new track `name#2` begins. A type that changes while the
+agent goes on, within `FLICKER` seconds and no farther away than either type can move in that time, is a detector's doubt: the track stays
+one and has the type of most of its rows, the earliest where several are as frequent; the other rows are counted. Nothing is interpolated.
+Where a long recording is cut into several, a `TrackMemory` carries these names from one to the next.
 """
 
 from __future__ import annotations
@@ -16,12 +18,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from twm_core.data import doctor_limits as limits
 from twm_core.data.recording import UNKNOWN, Recording
 from twm_core.data.scenario import OBSERVED, OCCLUDED
 from twm_core.errors import DataError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+FLICKER = 1.0
+"""Seconds within which an agent that goes on at its place is the same one, whatever type it has now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +64,11 @@ class TrackMemory:
     """What the earlier recordings of a group showed of its tracks; `make_recording` reads it and adds to it.
 
     Attributes:
-        last: For each name, the last step at which it was seen (counted from the beginning of the group), its type then, and how many
-            tracks have had this name.
+        last: For each name, the last step at which it was seen (counted from the beginning of the group), its type, how many tracks have
+            had this name, and where it was.
     """
 
-    last: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    last: dict[str, tuple[int, int, int, float, float]] = field(default_factory=dict)
 
 
 def make_recording(
@@ -104,14 +110,22 @@ def make_recording(
     new = np.ones(len(order), dtype=bool)
     away = np.diff(step)
     apart = np.diff(owner) != 0
+    x, y = (rows.columns[name][order] for name in ("x", "y"))
     broken = np.diff(kind) != 0
+    broken &= ~_goes_on(kind[:-1], kind[1:], away * rest["dt"], np.hypot(np.diff(x), np.diff(y)))
     if longest_gap is not None:
         broken |= away - 1 > longest_gap
     new[1:] = apart | broken
     begin: Ints = np.flatnonzero(new)
     first = step[begin]
     length = step[np.append(begin[1:], len(step)) - 1] - first + 1
-    track, anew = _names(names, owner[begin], first + begin_step, length, kind[begin], longest_gap, memory)
+    usual = _usual(kind, begin)
+    counts["rows of another type than most rows of their track"] += int(
+        (kind != np.repeat(usual, np.diff(np.append(begin, len(kind))))).sum()
+    )
+    ends = np.append(begin[1:], len(step)) - 1
+    places = np.stack([x[begin], y[begin], x[ends], y[ends]], axis=1)
+    track, anew = _names(names, owner[begin], first + begin_step, length, usual, places, longest_gap, memory, rest["dt"])
     counts["tracks that begin anew after a long gap or as another type"] += anew
     offset = np.cumsum(length) - length
     piece = np.cumsum(new) - 1
@@ -138,7 +152,7 @@ def make_recording(
     return Recording(
         steps=int((first + length).max(initial=0)) if steps is None else steps,
         track=track,
-        type=kind[begin],
+        type=usual,
         first=first,
         length=length,
         columns=columns,
@@ -182,22 +196,48 @@ def _without_repetitions(
     return order[~again]
 
 
+def _goes_on(before: Any, after: Any, seconds: Any, metres: Any) -> Any:
+    """Whether an agent of one type may be the one that was of another type so many seconds before, so many metres away."""
+    speed, noise = np.minimum(limits.SPEED[before], limits.SPEED[after]), np.maximum(limits.NOISE[before], limits.NOISE[after])
+    return (seconds <= FLICKER + 1e-6) & (metres <= speed * seconds + noise)
+
+
+def _usual(kind: Ints, begin: Ints) -> Ints:
+    """The commonest type of each piece of rows, the earliest of equally common ones; `begin` holds the first row of each."""
+    usual = kind[begin].copy()
+    ends = np.append(begin[1:], len(kind))
+    changed = np.logical_or.reduceat(kind != np.repeat(usual, ends - begin), begin)
+    for i in np.flatnonzero(changed).tolist():
+        usual[i] = Counter(kind[begin[i] : ends[i]].tolist()).most_common(1)[0][0]
+    return usual
+
+
 def _names(
-    names: NDArray[Any], owner: Ints, first: Ints, length: Ints, kind: Ints, longest_gap: int | None, memory: TrackMemory | None
+    names: NDArray[Any],
+    owner: Ints,
+    first: Ints,
+    length: Ints,
+    kind: Ints,
+    places: Floats,
+    longest_gap: int | None,
+    memory: TrackMemory | None,
+    dt: float,
 ) -> tuple[tuple[str, ...], int]:
-    """Names of the pieces, `7`, `7#2`, `7#3` where track 7 was cut, and how many of them begin anew."""
+    """Names of the pieces, `7`, `7#2`, `7#3` where track 7 was cut, and how many of them begin anew; `places` holds x and y of the first
+    and of the last row of each."""
     last = {} if memory is None else memory.last
     found: list[str] = []
     anew = 0
     before = -1
-    for i, begin, steps, what in zip(owner.tolist(), first.tolist(), length.tolist(), kind.tolist(), strict=True):
+    for i, begin, steps, what, place in zip(*(a.tolist() for a in (owner, first, length, kind, places)), strict=True):
         name = str(names[i])
-        seen, was, times = last.get(name, (begin, what, 1))
+        seen, was, times, x, y = last.get(name, (begin, what, 1, place[0], place[1]))
+        other = was != what and not _goes_on(was, what, (begin - seen) * dt, float(np.hypot(place[0] - x, place[1] - y)))
         # Within a recording every further piece of a track was cut; the first one goes on where the recording before it ended.
-        again = i == before or was != what or (longest_gap is not None and begin - seen - 1 > longest_gap)
+        again = i == before or other or (longest_gap is not None and begin - seen - 1 > longest_gap)
         times += again
         anew += again
-        last[name] = (begin + steps - 1, what, times)
+        last[name] = (begin + steps - 1, what, times, place[2], place[3])
         found.append(name if times == 1 else f"{name}#{times}")
         before = i
     return tuple(found), anew

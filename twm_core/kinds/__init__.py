@@ -13,4 +13,7 @@ KINDS: dict[str, Kind] = {
 RECIPE_KINDS: dict[str, Kind] = {name: kind for name, kind in KINDS.items() if kind.in_recipe}
 """The kinds that a recipe chooses from: the slots of a world model and its dataset."""
 
-__all__ = ["KINDS", "RECIPE_KINDS", "Kind"]
+TRAINING_KINDS = ("loss", "optimizer")
+"""Those of them that only training builds: a checkpoint is evaluated without them."""
+
+__all__ = ["KINDS", "RECIPE_KINDS", "TRAINING_KINDS", "Kind"]

@@ -21,6 +21,7 @@ from twm_core.assembly import assemble
 from twm_core.errors import TwmError
 from twm_core.evaluation import Request, evaluate
 from twm_core.manifest import RunFolder, read_manifest
+from twm_core.plugin_rules import said_in
 from twm_core.recipe import PRESET, Layer, default_layer, option_layer, resolve
 from twm_core.registry import Registry, discover
 from twm_core.reporting import PlainReporter
@@ -31,7 +32,9 @@ def main(path: str) -> int:
     """Do what the file says, and write the result that it names."""
     job = json.loads(Path(path).read_text(encoding="utf-8"))
     torch.set_num_threads(1)
-    registry, began = discover(files=job["plugins"]), _now()
+    layers = [option_layer(k, v, "the table") for k, v in job.get("options", {}).items()]
+    said = said_in((layer.origin, layer.values) for layer in layers)
+    registry, began = discover(files=job["plugins"], said=[said]), _now()
     costs: dict[str, Any] = {}
     if "preset" in job:
         costs["training"] = _train(job, registry)

@@ -219,6 +219,10 @@ def _check(entrant: Entrant, forecast: Forecast, truth: Truth, samples: int, ste
     bad = ~_finite(forecast.states.permute(0, 3, 1, 2, 4)) & there
     if forecast.expected is not None:
         bad |= ~_finite(forecast.expected.permute(0, 2, 1, 3)) & there
+    if forecast.weights is not None:
+        bad |= ~forecast.weights.isfinite().all(dim=1) & there
+    if forecast.exists is not None:
+        bad |= ~forecast.exists.isfinite().all(dim=1).all(dim=1) & there
     if bool(bad.any()):
         remedy = (
             "it has diverged: use an earlier checkpoint, or train with a lower training.lr"

@@ -10,18 +10,7 @@ from torch import Tensor, nn
 
 from twm_core.nn.distributions import Distribution
 from twm_core.testing.failure import broken
-
-EXACT = 1e-6
-"""Tolerance (relative to 1 + size) between two runs with tensors of the same shapes."""
-
-CLOSE = 2e-4
-"""Tolerance between runs with other shapes, where sums are taken in another order."""
-
-IN_HALF_PRECISION = 0.15
-"""Tolerance between bfloat16, which has three digits, and float32: what is off by more has been spoiled, not rounded."""
-
-ON_ANOTHER_DEVICE = 2e-3
-"""Tolerance between a CPU and a GPU, which multiplies in another order and may round to fewer digits."""
+from twm_core.testing.tolerance import rounding
 
 
 @dataclass(frozen=True)
@@ -54,8 +43,13 @@ def take(readings: Readings, axis: str, index: Tensor | Iterable[int]) -> Readin
     return {k: r.take(axis, at) for k, r in readings.items()}
 
 
-def same(got: Readings, wanted: Readings, what: str, hint: str | None = None, tolerance: float = EXACT) -> None:
-    """Fail unless both readings agree wherever the mask of `wanted` is true; NaN never agrees."""
+def same(
+    got: Readings, wanted: Readings, what: str, hint: str | None = None, *, summands: int | None = None, within: float | None = None
+) -> None:
+    """Fail unless both readings agree wherever the mask of `wanted` is true; NaN never agrees.
+
+    They may differ by the rounding of `summands` numbers of their type, or by `within`, relative to 1 + size; one of the two is given.
+    """
     if set(got) != set(wanted):
         broken(f"{what}: results {sorted(got)} instead of {sorted(wanted)}", hint)
     for name, reading in wanted.items():
@@ -63,7 +57,7 @@ def same(got: Readings, wanted: Readings, what: str, hint: str | None = None, to
         if a.shape != b.shape:
             broken(f"{what}: {name} has shape {list(a.shape)} instead of {list(b.shape)}", hint)
         worst = distance(a, b, reading.mask)
-        if not worst <= tolerance:
+        if not worst <= _allowed(b, summands, within):
             broken(f"{what}: {name} differs by {worst:.3g}", hint)
 
 
@@ -74,6 +68,19 @@ def distance(a: Tensor, b: Tensor, mask: Tensor | None = None) -> float:
     if mask is not None:
         worst = torch.where(_like(mask, worst), worst, torch.zeros_like(worst))
     return float(worst.max()) if worst.numel() else 0.0
+
+
+def _allowed(values: Tensor, summands: int | None, within: float | None) -> float:
+    if within is not None:
+        return within
+    if summands is None:
+        raise ValueError("same() needs summands or within")
+    return rounding(values.dtype, summands) if values.is_floating_point() else 0.0
+
+
+def largest(values: Tensor, mask: Tensor | None = None) -> float:
+    """Largest size of a number, where the mask is true."""
+    return distance(values, torch.zeros_like(values), mask)
 
 
 def finite(readings: Readings, what: str, hint: str | None = None) -> None:

@@ -113,6 +113,27 @@ def test_windows_of_one_recording_that_share_frames_are_found_with_their_shift()
     assert "20 steps earlier" in example.text
 
 
+def test_windows_of_a_recording_that_was_interpolated_are_found() -> None:
+    """Between two recorded positions, five steps apart, every step is as long as the others."""
+
+    def straightened(recording: Recording) -> Recording:
+        def between(values: np.ndarray) -> np.ndarray:
+            found = values.copy()
+            for begin, length in zip(recording.offset.tolist(), recording.length.tolist(), strict=True):
+                steps = np.arange(length)
+                found[begin : begin + length] = np.interp(steps, steps[::5], values[begin : begin + length : 5])
+            return found
+
+        return changed(recording, x=between(recording.columns["x"]), y=between(recording.columns["y"]))
+
+    whole = straightened(clean())
+    one = cut(whole, 0, 80, id="one", group="one", start=0.0)
+    two = cut(whole, 20, STEPS, id="two", group="two", start=0.0)
+    (example,) = found(diagnose(one, two))["overlap"].examples
+    assert "20 steps earlier" in example.text
+    assert "overlap" not in found(diagnose(one, straightened(replace(clean(seed=5), id="three", group="three"))))
+
+
 def test_cars_that_all_drive_alike_do_not_make_recordings_overlap() -> None:
     def platoon(name: str) -> Recording:
         recording = clean()

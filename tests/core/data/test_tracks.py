@@ -65,8 +65,26 @@ def test_a_long_gap_or_another_type_begins_a_new_track() -> None:
     assert made.track == ("a", "a#2")
     assert made.length.tolist() == [4, 1]
     assert made.skipped == {"tracks that begin anew after a long gap or as another type": 1}
-    changed = recording([("a", 0, 0.0), ("a", 1, 1.0)], type=np.asarray([1, 2]))
-    assert (changed.track, changed.type.tolist()) == (("a", "a#2"), [1, 2])
+    elsewhere = recording([("a", 0, 0.0), ("a", 1, 50.0)], type=np.asarray([1, 2]))
+    assert (elsewhere.track, elsewhere.type.tolist()) == (("a", "a#2"), [1, 2])
+    later = recording([("a", 0, 0.0), ("a", 20, 1.0)], type=np.asarray([1, 2]))
+    assert (later.track, later.type.tolist()) == (("a", "a#2"), [1, 2])
+
+
+def test_a_type_that_flickers_cuts_no_track_and_the_commonest_is_kept() -> None:
+    rows = [("a", s, float(s)) for s in range(6)] + [("b", s, 50.0) for s in (0, 1, 3, 4)]
+    made = recording(rows, type=np.asarray([1, 2, 2, 1, 2, 2, 3, 4, 4, 3]))
+    assert (made.track, made.type.tolist()) == (("a", "b"), [2, 3])
+    assert made.length.tolist() == [6, 5]
+    assert made.skipped == {"rows of another type than most rows of their track": 4}
+
+
+def test_a_type_that_changes_where_a_recording_was_cut_keeps_the_name() -> None:
+    memory = TrackMemory()
+    assert recording([(1, 0, 0.0), (1, 9, 9.0)], memory=memory).track == ("1",)
+    later = recording([(1, 0, 10.0), (2, 0, 0.0)], begin_step=10, memory=memory, kind={1: 2})
+    assert (later.track, later.type.tolist(), later.skipped) == (("1", "2"), [2, 1], {})
+    assert recording([(1, 0, 70.0)], begin_step=11, memory=memory).track == ("1#2",)
 
 
 def test_a_time_before_the_beginning_is_refused() -> None:
@@ -97,7 +115,7 @@ def test_pieces_of_a_group_agree_about_names() -> None:
     later = recording([(1, 0, 0.0), (2, 2, 0.0), (3, 0, 0.0)], begin_step=10, **options)
     assert later.track == ("1#2", "2", "3#2")  # 3 was away for seven steps, the others went on.
     assert later.skipped == {"tracks that begin anew after a long gap or as another type": 1}
-    assert recording([(2, 0, 0.0)], begin_step=14, kind={2: 4}, **options).track == ("2#2",)
+    assert recording([(2, 0, 90.0)], begin_step=14, kind={2: 4}, **options).track == ("2#2",)
 
 
 @given(rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12)), min_size=1, max_size=30, unique=True), gap=st.integers(0, 4))

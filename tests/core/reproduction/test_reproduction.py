@@ -59,10 +59,10 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The standard files, tiny: three people on random walks who come one after another."""
     place = tmp_path_factory.mktemp("recordings")
     for i, name in enumerate(ethucy.RECORDINGS):
-        for sub, ending in (("all_data", ""), ("train", "_train"), ("val", "_val")):
+        for other, (sub, ending) in enumerate((("all_data", ""), ("train", "_train"), ("val", "_val"))):
             file = place / "raw" / sub / f"{name}{ending}.txt"
             file.parent.mkdir(parents=True, exist_ok=True)
-            random = np.random.default_rng(i)
+            random = np.random.default_rng(i + 100 * other)
             rows = [
                 (f * 10, p + 1, *xy) for p in range(3) for f, xy in enumerate(random.normal(size=(26, 2)).cumsum(axis=0) * 0.4) if f >= p
             ]

@@ -47,8 +47,8 @@ def write(path: Path, rows: np.ndarray) -> None:
 def folder(tmp_path):
     """The standard files, tiny, without folds.json."""
     for i, name in enumerate(module.RECORDINGS):
-        for sub, ending in (("all_data", ""), ("train", "_train"), ("val", "_val")):
-            write(tmp_path / "raw" / sub / f"{name}{ending}.txt", walkers(3, 26, seed=i))
+        for place, (sub, ending) in enumerate((("all_data", ""), ("train", "_train"), ("val", "_val"))):
+            write(tmp_path / "raw" / sub / f"{name}{ending}.txt", walkers(3, 26, seed=i + 10 * place))
     return tmp_path
 
 

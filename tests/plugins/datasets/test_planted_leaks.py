@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import worlds_with_two_futures as worlds
+from stored_traffic import recording, store
 
 from twm_core import training
 from twm_core.data.dataset import Batch, Dataset, Windows
@@ -20,6 +22,9 @@ from twm_core.data.motion import wrap
 from twm_core.data.recording import Recording
 from twm_core.data.scenario import Scenario
 from twm_core.data.scenario_dataset import ScenarioDataset
+from twm_core.data.splits import make_splits
+from twm_core.data.store import open_store
+from twm_core.errors import DataError
 from twm_core.nn.build import build_dataset
 from twm_core.specs import DatasetGiven
 from twm_core.testing.checks.dataset import speeds_fit_the_clock, splits_share_nothing
@@ -137,6 +142,66 @@ def test_a_copy_that_was_turned_and_moved_is_found(recorded: Callable[..., Recor
 
     assert "overlap" not in findings(one, other)
     assert "overlap" in findings(one, other, turned)
+
+
+TRAIN, VAL, TEST = "train/biwi_hotel_train.txt", "val/crowds_zara01_val.txt", "all_data/biwi_eth.txt"
+
+
+def fold(folder: Path, *, train: Sequence[str], val: Sequence[str] = (VAL,)) -> ScenarioDataset:
+    """The small files with a `folds.json` of a user, whose test file is `TEST`."""
+    (folder / "folds.json").write_text(json.dumps({"eth": {"train": train, "val": val, "test": [TEST]}}))
+    return worlds.built({**worlds.write_ethucy(folder, None), "dataset.fold": "eth"})
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_test_file_that_the_users_fold_trains_on_is_found_and_leaving_it_out_helps(split: str, tmp_path: Path) -> None:
+    message = "scenario all_data/biwi_eth in train and scenario all_data/biwi_eth in test hold the same tracks: both use steps 0 to 25 of 4"
+    with pytest.raises(DataError, match=message) as caught:
+        fold(tmp_path, train=[TRAIN, TEST]).windows(split)
+    assert (caught.value.hint or "").startswith("leave one of the two out, or put both into one split")
+    assert len(fold(tmp_path, train=[TRAIN]).windows(split))
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_copy_of_the_test_file_under_another_name_is_found(split: str, folder: worlds.Pair, tmp_path: Path) -> None:
+    place = Path(folder.options["dataset.path"])
+    (place / "raw" / "train" / "copy.txt").write_bytes((place / "raw" / TEST).read_bytes())
+    more = {"train": [TRAIN, "train/copy.txt"]} if split == "train" else {"train": [TRAIN], "val": [VAL, "train/copy.txt"]}
+    with pytest.raises(DataError, match=f"train/copy in {split} and scenario all_data/biwi_eth in test hold the same tracks"):
+        fold(place, **more).windows("test")
+    assert len(fold(place, train=[TRAIN, VAL], val=[VAL.replace("01", "02")]).windows("test"))
+
+
+def test_a_later_window_of_the_recording_that_is_tested_is_found(folder: worlds.Pair) -> None:
+    """Frames from the third on, half of the people, numbered anew."""
+    place = Path(folder.options["dataset.path"])
+    rows = [line.split("\t") for line in (place / "raw" / TEST).read_text().splitlines()]
+    later = [f"{int(r[0]) - 30}\t{int(r[1]) + 70}\t{r[2]}\t{r[3]}\n" for r in rows if int(r[0]) >= 30 and int(r[1]) < 3]
+    (place / "raw" / "train" / "later.txt").write_text("".join(later))
+    message = (
+        r"train/later in train and scenario all_data/biwi_eth in test hold the same recorded movement: track 7\d .* 2 track\(s\) move alike"
+    )
+    with pytest.raises(DataError, match=message):
+        fold(place, train=[TRAIN, "train/later.txt"]).windows("train")
+
+
+def test_a_recording_that_was_imported_twice_is_found_and_one_split_for_both_helps(tmp_path: Path) -> None:
+    """Two clips of one recording as sites of their own, one of them moved, as files in the frame of a vehicle are."""
+    whole = recording("whole", seed=1, steps=90, road=False)
+    moved = replace(whole, columns={**whole.columns, "x": whole.columns["x"] + 3000.25, "y": whole.columns["y"] - 70})
+    clips = [replace(r, id=name, group=name, site=name) for r, name in ((whole, "one"), (moved, "two"))]
+    others = [recording(f"r{i}", seed=10 + i, site=f"r{i}", road=False) for i in range(3)]
+    path = store(tmp_path / "clips.twm", [*clips, *others])
+
+    def split(sites: dict[str, list[str]]) -> ScenarioDataset:
+        opened = open_store(path)
+        opened.write_splits(make_splits(opened.scenarios, "site", sites=sites).to_json())
+        return worlds.built({"dataset.component": "store", "dataset.path": str(path), "dataset.split": "stored", **worlds.SHORT})
+
+    planted = split({"train": ["one", "r0"], "val": ["r1"], "test": ["two", "r2"]})
+    with pytest.raises(DataError, match="scenario one in train and scenario two in test hold the same recorded movement"):
+        planted.windows("train")
+    assert len(split({"train": ["one", "two", "r0"], "val": ["r1"], "test": ["r2"]}).windows("train"))
 
 
 # 4. Choosing on the test

@@ -84,11 +84,11 @@ def write_ethucy(folder: Path, begin: int | None) -> dict[str, Any]:
     """The standard files, small: people who walk, pause and turn, three of them from the first frame on."""
     random = np.random.default_rng(5)
     for number, name in enumerate(RECORDINGS):
-        source = np.random.default_rng(number)
-        walks = 5 * source.normal(size=(4, 1, 2)) + np.cumsum(0.4 * source.normal(size=(4, 26, 2)), axis=1)
-        if begin is not None:
-            walks[:, begin:] += random.normal(size=walks[:, begin:].shape)
-        for place in (f"all_data/{name}", f"train/{name}_train", f"val/{name}_val"):
+        for other, place in enumerate((f"all_data/{name}", f"train/{name}_train", f"val/{name}_val")):
+            source = np.random.default_rng(number + 100 * other)
+            walks = 5 * source.normal(size=(4, 1, 2)) + np.cumsum(0.4 * source.normal(size=(4, 26, 2)), axis=1)
+            if begin is not None:
+                walks[:, begin:] += random.normal(size=walks[:, begin:].shape)
             path = folder / "raw" / f"{place}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
             rows = [f"{10 * t}\t{p + 1}\t{walks[p, t, 0]:.3f}\t{walks[p, t, 1]:.3f}\n" for t in range(26) for p in range(4) if t >= p // 3]

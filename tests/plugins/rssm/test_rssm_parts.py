@@ -15,6 +15,7 @@ from twm_core.nn.linear import BlockLinear, dense, from_blocks, to_blocks
 from twm_core.nn.norm import norm_silu
 from twm_rssm.cell import Cell
 from twm_rssm.interaction import Interaction, attention_bias
+from twm_rssm.latents import CategoricalLatents
 from twm_rssm.sampling import draw_index, straight_through
 
 
@@ -121,7 +122,7 @@ def test_a_draw_is_one_hot_and_its_gradient_is_that_of_the_mixed_probabilities()
 
 def test_draws_are_as_frequent_as_the_probabilities_say() -> None:
     probs = torch.tensor([[0.05, 0.6, 0.0, 0.35]])
-    index = draw_index(probs.expand(40000, 4), torch.rand(40000, generator=seeded()))
+    index, _ = draw_index(probs.expand(40000, 4), torch.rand(40000, generator=seeded()))
     frequency = torch.bincount(index, minlength=4) / 40000
     assert torch.allclose(frequency, probs[0], atol=0.01)
     assert float(frequency[2]) == 0
@@ -129,7 +130,7 @@ def test_draws_are_as_frequent_as_the_probabilities_say() -> None:
 
 @pytest.mark.parametrize(("uniform", "index"), [(0.0, 1), (0.4999, 1), (0.5, 2), (0.99999994, 2)])
 def test_the_ends_of_the_unit_interval_never_draw_an_impossible_class(uniform: float, index: int) -> None:
-    assert int(draw_index(torch.tensor([0.0, 0.5, 0.5]), torch.tensor(uniform))) == index
+    assert int(draw_index(torch.tensor([0.0, 0.5, 0.5]), torch.tensor(uniform))[0]) == index
 
 
 def plain_attention(layer: Interaction, x: Tensor, present: Tensor) -> Tensor:
@@ -175,3 +176,14 @@ def test_one_row_of_the_plain_step_is_the_cell(make: Callable[..., object], plai
     cell = model.cell.begin()  # type: ignore[attr-defined]
     ours = cell(d, cell.inputs(d, cell.stoch_in(s)), None, None)
     assert torch.allclose(ours[0], plain_step(model, d[0], s[0], None, None), atol=1e-6)
+
+
+@pytest.mark.parametrize("unimix", [0.0, 0.01])
+def test_a_latent_of_an_rssm_is_no_number(unimix: float) -> None:
+    family = CategoricalLatents(3, 4, unimix=unimix, stored=False)
+    stats = torch.randn(2, 3, 4)
+    stats[0, :, 1] = torch.nan
+    for value in (family.sample(stats, torch.rand(2, 3)), family.mode(stats)):
+        assert value[0].isnan().any(-1).all()
+        assert value[1].isfinite().all()
+        assert value[1].sum(-1).eq(1).all()

@@ -7,6 +7,7 @@ from twm_core.nn.distributions.bernoulli import Bernoulli
 from twm_core.nn.distributions.categorical import Categorical
 from twm_core.nn.distributions.classes import Classes
 from twm_core.nn.distributions.continuation import Continue
+from twm_core.nn.distributions.drawing import certain, draw_class, likeliest, require_finite
 from twm_core.nn.distributions.normal import Normal
 from twm_core.nn.distributions.squared import MSE, SymlogMSE
 from twm_core.nn.distributions.twohot import TwoHot, symexp_bins, symlog_bins
@@ -23,6 +24,10 @@ __all__ = [
     "Normal",
     "SymlogMSE",
     "TwoHot",
+    "certain",
+    "draw_class",
+    "likeliest",
+    "require_finite",
     "symexp_bins",
     "symlog_bins",
 ]

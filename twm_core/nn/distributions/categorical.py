@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from twm_core.nn.distributions.base import Distribution
+from twm_core.nn.distributions.drawing import draw_class, likeliest
 
 
 class Categorical(Distribution):
@@ -41,18 +42,14 @@ class Categorical(Distribution):
     @property
     def mode(self) -> Tensor:
         """One-hot of the most probable class, straight-through."""
-        return self._straight_through(self.probs.argmax(dim=-1))
+        return self._straight_through(*likeliest(self.probs))
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """One-hot draw by the inverse CDF: one uniform number for each variable."""
-        with torch.no_grad():
-            cdf = self.probs.cumsum(dim=-1)
-            uniform = torch.rand(self.probs.shape[:-1], generator=generator, device=self.probs.device).unsqueeze(-1)
-            index = (cdf < uniform * cdf[..., -1:]).sum(dim=-1).clamp_max(self.probs.shape[-1] - 1)
-        return self._straight_through(index)
+        """One-hot draw by the inverse CDF: one uniform number for each variable. NaN where a logit is no finite number."""
+        return self._straight_through(*draw_class(self.probs, generator))
 
-    def _straight_through(self, index: Tensor) -> Tensor:
-        hot = torch.zeros_like(self.probs).scatter_(-1, index.unsqueeze(-1), 1.0)
+    def _straight_through(self, index: Tensor, certain: Tensor) -> Tensor:
+        hot = torch.zeros_like(self.probs).scatter_(-1, index.unsqueeze(-1), certain.unsqueeze(-1))
         return hot + (self.probs - self.probs.detach()) if self.probs.requires_grad else hot
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -10,12 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from twm_core.nn.distributions.base import Distribution
+from twm_core.nn.distributions.drawing import draw_class, likeliest, require_finite
 
 
 class Classes(Distribution):
     """A categorical distribution over the integers 0 .. C-1, mixed with the uniform: p = (1 - u) softmax(logits) + u / C.
 
-    Values are int64 `[...]`; there are no event axes.
+    Values are int64 `[...]`; there are no event axes. A `DataError` is raised where one is taken from logits that are no finite numbers.
 
     Args:
         logits: Raw logits `[...,C]`.
@@ -40,13 +41,15 @@ class Classes(Distribution):
     @property
     def mode(self) -> Tensor:
         """The most probable class."""
-        return self.logits.argmax(dim=-1)
+        return self._checked(*likeliest(self.logits))
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """A class, by the inverse CDF; without gradient."""
-        cdf = self.log_probs.detach().exp().cumsum(dim=-1)
-        uniform = torch.rand(cdf.shape[:-1], generator=generator, device=cdf.device).unsqueeze(-1)
-        return (cdf < uniform * cdf[..., -1:]).sum(dim=-1).clamp_max(cdf.shape[-1] - 1)
+        return self._checked(*draw_class(self.log_probs.exp(), generator))
+
+    def _checked(self, index: Tensor, certain: Tensor) -> Tensor:
+        require_finite(certain, f"{self.logits.shape[-1]} classes")
+        return index
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Minus the cross-entropy, `[...]`."""

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from twm_core.nn.distributions.base import Distribution
+from twm_core.nn.distributions.drawing import certain
 
 
 class Continue(Distribution):
@@ -35,11 +36,12 @@ class Continue(Distribution):
     @property
     def mode(self) -> Tensor:
         """1 where going on, before the discount, is more probable than not; float."""
-        return (self.mean > self.discount / 2).to(self.logit.dtype)
+        return (self.mean > self.discount / 2).to(self.logit.dtype) * certain(self.mean.detach())
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """1 with the discounted probability, else 0; float, without gradient."""
-        return (torch.rand(self.logit.shape, generator=generator, device=self.logit.device) < self.mean).to(self.logit.dtype)
+        drawn = torch.rand(self.logit.shape, generator=generator, device=self.logit.device) < self.mean
+        return drawn.to(self.logit.dtype) * certain(self.mean.detach())
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Minus the binary cross-entropy with the soft target."""

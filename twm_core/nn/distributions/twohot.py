@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from twm_core.nn.distributions.base import Distribution
+from twm_core.nn.distributions.drawing import draw_class, likeliest
 from twm_core.nn.symlog import symexp, symlog
 
 LIMIT = 20.0
@@ -79,14 +80,13 @@ class TwoHot(Distribution):
     @property
     def mode(self) -> Tensor:
         """The value of the most probable bin."""
-        return self._real(self.bins[self.logits.argmax(dim=-1)])
+        index, certain = likeliest(self.logits)
+        return self._real(self.bins[index] * certain)
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """The value of a bin drawn by the inverse CDF; without gradient."""
-        cdf = self.log_probs.detach().exp().cumsum(dim=-1)
-        uniform = torch.rand(cdf.shape[:-1], generator=generator, device=cdf.device).unsqueeze(-1)
-        index = (cdf < uniform * cdf[..., -1:]).sum(dim=-1).clamp_max(cdf.shape[-1] - 1)
-        return self._real(self.bins[index])
+        """The value of a bin drawn by the inverse CDF; without gradient. NaN where a logit is no finite number."""
+        index, certain = draw_class(self.log_probs.exp(), generator)
+        return self._real(self.bins[index] * certain)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Minus the cross-entropy with the two-hot weights of `value`."""

@@ -14,8 +14,9 @@ from twm_core.errors import TwmError
 from twm_core.testing.batches import AGENTS, BATCH, EXISTS, Fed, synthetic
 from twm_core.testing.checks.check import Check
 from twm_core.testing.failure import NotApplicable, broken
-from twm_core.testing.readings import CLOSE, Reading, Readings, distance, finite, same, take
+from twm_core.testing.readings import Reading, Readings, distance, finite, largest, same, take
 from twm_core.testing.subjects.baseline import FURTHER, SAMPLES, BaselineSubject
+from twm_core.testing.tolerance import rounding
 from twm_core.testing.turning import moved, moved_batch, turn_apart
 from twm_core.testing.windows import SyntheticWindows
 
@@ -71,7 +72,7 @@ def probabilities_are_probabilities(subject: BaselineSubject) -> None:
         if name == "weights":
             there = subject.fed.values[EXISTS][:, -1]
             total = torch.where(there, value.sum(dim=1), torch.ones(()))
-            if bool((value < 0).any()) or distance(total, torch.ones_like(total)) > CLOSE:
+            if bool((value < 0).any()) or distance(total, torch.ones_like(total)) > rounding(total.dtype, subject.summands):
                 broken(f"weights add up to {float(total.min()):.4g} .. {float(total.max()):.4g}", "normalise over the axis S")
         if name == "exists" and not bool(((value >= 0) & (value <= 1)).all()):
             broken("existence is no probability", "apply a sigmoid")
@@ -101,8 +102,10 @@ def input_stays_as_it_is(subject: BaselineSubject) -> None:
 
 def same_seed_same_forecast(subject: BaselineSubject) -> None:
     """The same generator gives the same futures, from the same instance and from another one fitted on the same windows."""
-    same(subject.read(subject.instance, subject.fed), subject.usual, "asked twice", "keep no state between calls")
-    same(subject.read(subject.fitted(), subject.fed), subject.usual, "fitted twice", "fitting draws nothing")
+    same(
+        subject.read(subject.instance, subject.fed), subject.usual, "asked twice", "keep no state between calls", summands=subject.summands
+    )
+    same(subject.read(subject.fitted(), subject.fed), subject.usual, "fitted twice", "fitting draws nothing", summands=subject.summands)
 
 
 def several_futures_differ(subject: BaselineSubject) -> None:
@@ -120,27 +123,40 @@ def targets_are_not_read(subject: BaselineSubject) -> None:
     whole = synthetic(subject.seen, seed=3).take("T", torch.arange(subject.seen.context))
     targets = {k.key: whole.values[k.key] for k in subject.seen.keys if k.role == "target"}
     fed = Fed({**subject.fed.values, **targets}, whole.axes, whole.classes)
-    same(subject.read(subject.instance, fed), subject.usual, f"with {', '.join(targets)}", "read keys with role `input` only")
+    same(
+        subject.read(subject.instance, fed),
+        subject.usual,
+        f"with {', '.join(targets)}",
+        "read keys with role `input` only",
+        summands=subject.summands,
+    )
 
 
 def absent_agents_change_nothing(subject: BaselineSubject) -> None:
     """What stands in the batch where an agent does not exist, NaN and infinity included, changes no forecast of those who are there."""
     for what, fill in FILLS.items():
         readings = subject.read(subject.instance, subject.fed.spoiled(fill))
-        same(readings, subject.usual, f"with {what} where agents do not exist", "replace what is masked with torch.where before using it")
+        same(
+            readings,
+            subject.usual,
+            f"with {what} where agents do not exist",
+            "replace what is masked with torch.where before using it",
+            summands=subject.summands,
+        )
 
 
 def empty_slots_change_nothing(subject: BaselineSubject) -> None:
     """More empty slots, as a batch with a fuller scene has them, change no forecast."""
     padded = take(_compared(subject, subject.fed.padded(3, 50.0)), "A", range(AGENTS))
-    _agree(padded, _compared(subject, subject.fed), "with 3 more empty slots", "count agents, not slots")
+    _agree(padded, _compared(subject, subject.fed), "with 3 more empty slots", "count agents, not slots", summands=subject.summands)
 
 
 def agents_have_no_order(subject: BaselineSubject) -> None:
     """Permuting the agents permutes their forecasts."""
     order = torch.tensor([3, 6, 0, 5, 1, 4, 2])
     permuted = take(_compared(subject, subject.fed.take("A", order)), "A", torch.argsort(order))
-    _agree(permuted, _compared(subject, subject.fed), "with agents in another order", "use no position of a slot")
+    hint = "use no position of a slot"
+    _agree(permuted, _compared(subject, subject.fed), "with agents in another order", hint, summands=subject.summands)
 
 
 def batch_rows_are_independent(subject: BaselineSubject) -> None:
@@ -149,7 +165,7 @@ def batch_rows_are_independent(subject: BaselineSubject) -> None:
     for row in range(BATCH):
         index = torch.tensor([row])
         alone = _compared(subject, subject.fed.take("B", index))
-        _agree(alone, take(together, "B", index), f"window {row} alone", "compute nothing over the batch")
+        _agree(alone, take(together, "B", index), f"window {row} alone", "compute nothing over the batch", summands=subject.summands)
 
 
 def unfitted_it_works_or_says_so(subject: BaselineSubject) -> None:
@@ -180,14 +196,14 @@ def the_world_has_no_north(subject: BaselineSubject) -> None:
     if subject.given.gives.several:
         mean = usual["mean"]
         moved_mean = replace(mean, value=moved(mean.value, (known["x"], known["y"])))
-        _agree(turned, {"mean": moved_mean, "error": usual["error"]}, "in a turned and shifted world", hint)
+        _agree(turned, {"mean": moved_mean, "error": usual["error"]}, "in a turned and shifted world", hint, summands=subject.summands)
         return
     columns = [i for i, name in enumerate(subject.given.gives.states) if name in known]
     features = [known[subject.given.gives.states[i]] for i in columns]
     wanted = moved(usual["states"].value[..., columns], features)
     difference = turn_apart(turned["states"].value[..., columns], wanted, features)
-    worst = distance(difference, torch.zeros_like(difference), usual["states"].mask)
-    if not worst <= 1e-3:
+    worst = largest(difference, usual["states"].mask)
+    if not worst <= rounding(difference.dtype, subject.summands) * (1 + largest(wanted, usual["states"].mask)):
         broken(f"in a turned and shifted world it is off by {worst:.3g}", hint)
 
 
@@ -211,12 +227,13 @@ def _compared(subject: BaselineSubject, fed: Fed) -> Readings:
     return {"mean": Reading(mean, "BHA", there), "error": Reading(error, "BHA", there)}
 
 
-def _agree(got: Readings, wanted: Readings, what: str, hint: str) -> None:
+def _agree(got: Readings, wanted: Readings, what: str, hint: str, *, summands: int) -> None:
     if "error" not in wanted:
-        same(got, wanted, what, hint, CLOSE)
+        same(got, wanted, what, hint, summands=summands)
         return
+    rounded = rounding(torch.float32, summands)  # of float32 positions, whose means are float64
     mean, other = got["mean"].counted(), wanted["mean"].counted()
-    allowed = 6 * (got["error"].counted().square() + wanted["error"].counted().square()).sqrt() + 1e-3 * (1 + other.abs())
+    allowed = 6 * (got["error"].counted().square() + wanted["error"].counted().square()).sqrt() + rounded * (1 + other.abs())
     over = ((mean - other).abs() - allowed).nan_to_num(nan=torch.inf)
     if bool((over > 0).any()):
         broken(f"{what}: mean positions differ by {float((mean - other).abs().nan_to_num(nan=torch.inf).max()):.3g} m", hint)

@@ -10,8 +10,9 @@ from twm_core.nn.interfaces import Anchor, Features
 from twm_core.testing.batches import AGENTS, BATCH, STEPS, Fed
 from twm_core.testing.checks.check import Check
 from twm_core.testing.failure import NotApplicable, broken
-from twm_core.testing.readings import CLOSE, distance, same, take
+from twm_core.testing.readings import distance, largest, same, take
 from twm_core.testing.subjects import DecoderSubject
+from twm_core.testing.tolerance import rounding
 from twm_core.testing.turning import moved, turn_apart
 
 
@@ -86,7 +87,7 @@ def distributions_can_be_mapped(subject: DecoderSubject) -> None:
         part = distribution.map(lambda x: x[1:3])
         worst = distance(part.mean, distribution.mean[1:3])
         worst = max(worst, distance(part.log_prob(distribution.mode[1:3]), distribution.log_prob(distribution.mode)[1:3]))
-        if not worst <= CLOSE:
+        if not worst <= rounding(part.mean.dtype, subject.summands):
             broken(
                 f"{key}: mapping an index gives another distribution, off by {worst:.3g}", "apply the function to every tensor, expanded"
             )
@@ -101,7 +102,7 @@ def steps_are_decoded_alone(subject: DecoderSubject) -> None:
         for t in range(STEPS):
             one = subject.fed.take("T", torch.tensor([t]))
             alone = subject.tell(_decoded(subject, one), "forward", "BT", one.exists)
-            same(alone, take(whole, "T", [t]), f"step {t} alone", "memory belongs into the dynamics", CLOSE)
+            same(alone, take(whole, "T", [t]), f"step {t} alone", "memory belongs into the dynamics", summands=subject.summands)
 
 
 def one_step_is_a_rollout(subject: DecoderSubject) -> None:
@@ -114,7 +115,9 @@ def one_step_is_a_rollout(subject: DecoderSubject) -> None:
         rolled = subject.instance.rollout(future, None if anchor is None else Anchor(*(x[:, 0] for x in anchor)))
         forward = subject.tell(_decoded(subject, one), "step", "BT", start)
         got = subject.tell({k: d.map(_only_future) for k, d in rolled.items()}, "step", "BT", start)
-    same(got, forward, "rollout of one step against forward", "decode the first step of a rollout as forward does", CLOSE)
+    same(
+        got, forward, "rollout of one step against forward", "decode the first step of a rollout as forward does", summands=subject.summands
+    )
 
 
 def _only_future(x: Tensor) -> Tensor:
@@ -129,7 +132,13 @@ def rollout_is_causal(subject: DecoderSubject) -> None:
     start = None if fed.exists is None else fed.exists[:, 0][:, None, None]
     with torch.no_grad():
         usual, other = (subject.tell(subject.roll(subject.instance, f), "rollout", "BSH", start) for f in (fed, changed))
-    same(take(other, "H", upto), take(usual, "H", upto), "the first two steps with other features later", "integrate forward in time")
+    same(
+        take(other, "H", upto),
+        take(usual, "H", upto),
+        "the first two steps with other features later",
+        "integrate forward in time",
+        summands=subject.summands,
+    )
 
 
 def futures_are_decoded_alone(subject: DecoderSubject) -> None:
@@ -143,7 +152,7 @@ def futures_are_decoded_alone(subject: DecoderSubject) -> None:
             take(both, "S", [0]),
             "one future alone",
             "treat futures like rows of a batch",
-            CLOSE,
+            summands=subject.summands,
         )
 
 
@@ -170,8 +179,9 @@ def frames_are_free(subject: DecoderSubject) -> None:
                 straight = run(subject.instance, subject.fed)[key.key].mean
                 got = run(subject.instance, turned)[key.key].mean
                 difference = turn_apart(got, moved(straight, features), features)
-                worst = distance(difference, torch.zeros_like(difference), lead.expand(difference.shape[:-1]))
-                if not worst <= 1e-3:
+                there = lead.expand(difference.shape[:-1])
+                worst = largest(difference, there)
+                if not worst <= rounding(got.dtype, subject.summands) * (1 + largest(straight, there)):
                     broken(f"{name} in a turned and shifted world is off by {worst:.3g}", "decode changes in the frame of each agent")
 
 

@@ -14,8 +14,9 @@ from twm_core.nn.state import State, at_time, map_state
 from twm_core.testing.batches import AGENTS, BATCH, STEPS, Fed
 from twm_core.testing.checks.check import Check
 from twm_core.testing.failure import NotApplicable, broken
-from twm_core.testing.readings import CLOSE, Reading, Readings, distance, finite, same, shapes, take
+from twm_core.testing.readings import Reading, Readings, distance, finite, same, shapes, take
 from twm_core.testing.subjects import DynamicsSubject
+from twm_core.testing.tolerance import rounding
 
 TOKENS = ("embedding.scene", "embedding.agents")
 
@@ -68,9 +69,10 @@ def divergence_is_a_divergence(subject: DynamicsSubject) -> None:
     wanted = {"scene": ((BATCH, STEPS),), "agents": ((BATCH, STEPS, AGENTS),)}.get(layout, ((BATCH, STEPS), (BATCH, STEPS, AGENTS)))
     if tuple(between.shape) not in wanted:
         broken(f"kl has shape {list(between.shape)} instead of {list(wanted[0])}", "sum over the variables of a latent")
-    if not bool((between >= -1e-5).all()) or not bool(torch.isfinite(between).all()):
+    allowed = rounding(between.dtype, subject.summands)
+    if not bool((between >= -allowed).all()) or not bool(torch.isfinite(between).all()):
         broken(f"KL(posterior || prior) reaches {float(between.min()):.3g}", "KL(p || q) = sum p (log p - log q)")
-    if distance(within, torch.zeros_like(within)) > 1e-5:
+    if distance(within, torch.zeros_like(within)) > allowed:
         broken(f"KL of a distribution with itself reaches {float(within.abs().max()):.3g}", "KL(p || p) is 0")
 
 
@@ -86,6 +88,7 @@ def prior_is_blind(subject: DynamicsSubject) -> None:
             take(usual, "T", upto),
             f"prior of step {t} with other tokens from step {t} on",
             "predict before looking",
+            summands=subject.summands,
         )
 
 
@@ -104,6 +107,7 @@ def prior_is_blind_to_presence(subject: DynamicsSubject) -> None:
             take(usual, "T", upto),
             f"prior of step {t} with others there at step {t}",
             "mask with who was there before",
+            summands=subject.summands,
         )
 
 
@@ -122,6 +126,7 @@ def posterior_is_causal(subject: DynamicsSubject) -> None:
             take(usual, "T", upto),
             f"posterior up to step {t} with another future",
             "actions[:, t] lead to step t + 1",
+            summands=subject.summands,
         )
 
 
@@ -146,13 +151,20 @@ def resets_forget(subject: DynamicsSubject) -> None:
             take(take(b, "B", row), "T", after),
             "after a reset, with another past",
             "drop state and action at is_first",
+            summands=subject.summands,
         )
     rest = torch.tensor([1, 2])
     for a, b in zip(here, beliefs(subject, subject.fed), strict=True):
-        same(take(a, "B", rest), take(b, "B", rest), "rows without the reset", "reset row by row", CLOSE)
+        same(take(a, "B", rest), take(b, "B", rest), "rows without the reset", "reset row by row", summands=subject.summands)
     carried = beliefs(subject, subject.fed, state=at_time(subject.trace.posterior, STEPS - 1))
     for a, b in zip(carried, beliefs(subject, subject.fed), strict=True):
-        same(a, b, "a sequence that starts with is_first, with a carried state", "is_first drops the carry as well")
+        same(
+            a,
+            b,
+            "a sequence that starts with is_first, with a carried state",
+            "is_first drops the carry as well",
+            summands=subject.summands,
+        )
 
 
 def steps_match_the_sequence(subject: DynamicsSubject) -> None:
@@ -174,7 +186,13 @@ def steps_match_the_sequence(subject: DynamicsSubject) -> None:
             for name, got, whole in (("posterior", step.posterior, trace.posterior), ("prior", step.prior, trace.prior)):
                 alone = subject.belief(subject.instance, got, name, "BT", one.exists, quiet=True)
                 within = subject.belief(subject.instance, whole, name, "BT", fed.exists, quiet=True)
-                same(alone, take(within, "T", index), f"step {t} alone", "the state must carry all that the next step needs", CLOSE)
+                same(
+                    alone,
+                    take(within, "T", index),
+                    f"step {t} alone",
+                    "the state must carry all that the next step needs",
+                    summands=subject.summands,
+                )
 
 
 def independent_agents_influence_nobody(subject: DynamicsSubject) -> None:
@@ -193,7 +211,7 @@ def independent_agents_influence_nobody(subject: DynamicsSubject) -> None:
     for name, one, two in zip(("posterior", "prior"), changed, usual, strict=True):
         per_agent = {k: r for k, r in two.items() if "A" in r.axes}
         hint = "leave `independent` at False where agents hear of one another"
-        same({k: one[k] for k in per_agent}, per_agent, f"{name} with other agents seen otherwise", hint, CLOSE)
+        same({k: one[k] for k in per_agent}, per_agent, f"{name} with other agents seen otherwise", hint, summands=subject.summands)
 
 
 def absent_agents_keep_their_prior(subject: DynamicsSubject) -> None:
@@ -207,7 +225,13 @@ def absent_agents_keep_their_prior(subject: DynamicsSubject) -> None:
             {k.partition(", ")[2]: r for k, r in subject.belief(subject.instance, s, "any", "BT", seen & ~exists, quiet=True).items()}
             for s in subject.trace
         )
-    same(posterior, prior, "posterior of absent agents against their prior", "correct with what is seen only where exists is true", CLOSE)
+    same(
+        posterior,
+        prior,
+        "posterior of absent agents against their prior",
+        "correct with what is seen only where exists is true",
+        summands=subject.summands,
+    )
 
 
 def unseen_agents_stay_initial(subject: DynamicsSubject) -> None:
@@ -220,7 +244,13 @@ def unseen_agents_stay_initial(subject: DynamicsSubject) -> None:
         initial = map_state(lambda x: x[:, None].expand(x.shape[0], STEPS, *x.shape[1:]), subject.instance.initial((BATCH, AGENTS)))
         wanted = subject.belief(subject.instance, initial, "any", "BT", unseen)
         got = subject.belief(subject.instance, subject.trace.posterior, "any", "BT", unseen)
-    same(got, wanted, "posterior of agents not seen yet", "keep the initial state until exists is true for the first time", CLOSE)
+    same(
+        got,
+        wanted,
+        "posterior of agents not seen yet",
+        "keep the initial state until exists is true for the first time",
+        summands=subject.summands,
+    )
 
 
 OBSERVING = (

@@ -10,7 +10,7 @@ from twm_core.kinds.encoder import EncoderConfig
 from twm_core.testing.batches import STEPS
 from twm_core.testing.checks.check import Check
 from twm_core.testing.failure import broken
-from twm_core.testing.readings import CLOSE, same, take
+from twm_core.testing.readings import same, take
 from twm_core.testing.subjects import EncoderSubject
 
 
@@ -25,6 +25,7 @@ def future_changes_nothing(subject: EncoderSubject) -> None:
                 take(subject.usual, "T", upto),
                 f"tokens up to step {now} with another future",
                 "use no later step",
+                summands=subject.summands,
             )
 
 
@@ -36,7 +37,7 @@ def steps_are_seen_alone(subject: EncoderSubject) -> None:
             index = torch.arange(max(0, t - memory), t + 1)
             alone = subject.read(subject.instance, subject.fed.take("T", index))
             hint = "memory of earlier steps belongs into the dynamics, or into what the config declares as memory"
-            same(take(alone, "T", [len(index) - 1]), take(subject.usual, "T", [t]), f"step {t} alone", hint, CLOSE)
+            same(take(alone, "T", [len(index) - 1]), take(subject.usual, "T", [t]), f"step {t} alone", hint, summands=subject.summands)
 
 
 def targets_are_not_read(subject: EncoderSubject) -> None:
@@ -47,7 +48,7 @@ def targets_are_not_read(subject: EncoderSubject) -> None:
             blind = subject.read(subject.instance, subject.fed.without(targets))
         except KeyError as error:
             broken(f"the target key {error} is read", "encoders may read keys with role `input` only")
-    same(blind, subject.usual, f"without {', '.join(targets)}", "encoders may read keys with role `input` only")
+    same(blind, subject.usual, f"without {', '.join(targets)}", "encoders may read keys with role `input` only", summands=subject.summands)
 
 
 ENCODER = (

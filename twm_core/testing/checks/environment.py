@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from twm_core.data.recording import COLUMNS
 from twm_core.data.scenario import LIGHT_STATES, OCCLUDED
@@ -17,6 +18,7 @@ from twm_core.testing.checks.check import Check
 from twm_core.testing.checks.reader import difference
 from twm_core.testing.failure import NotApplicable, broken
 from twm_core.testing.subjects.environment import EnvironmentSubject
+from twm_core.testing.tolerance import rounding
 
 _STEPS = 12
 
@@ -46,7 +48,8 @@ def frames_are_as_declared(subject: EnvironmentSubject) -> None:
             broken(f"light_stops has shape {world.light_stops.shape} for {lights} lights", "give a place [L, 2], NaN where unknown")
     if not any(f.names for f in frames):
         raise NotApplicable("nobody is there in its first steps")
-    if not np.allclose(np.diff([f.time for f in frames]), dt, rtol=0, atol=1e-6):
+    times = np.asarray([f.time for f in frames])
+    if not np.allclose(np.diff(times), dt, rtol=0, atol=rounding(torch.float32) * (dt + np.abs(times).max())):
         broken(f"its frames are at {[f.time for f in frames[:4]]} s, dt is {dt:g}", "let every step advance by dt")
     for f in frames:
         n = len(f.names)

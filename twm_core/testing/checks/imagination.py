@@ -13,9 +13,10 @@ from twm_core.testing.batches import BATCH, STEPS
 from twm_core.testing.checks.check import Check
 from twm_core.testing.checks.dynamics import beliefs
 from twm_core.testing.failure import NotApplicable, broken
-from twm_core.testing.readings import CLOSE, EXACT, Reading, Readings, distance, same, take
+from twm_core.testing.readings import Reading, Readings, distance, same, take
 from twm_core.testing.subjects import DynamicsSubject
 from twm_core.testing.subjects.dynamics import FROM, HORIZON, generator
+from twm_core.testing.tolerance import rounding
 
 
 def _actions(subject: DynamicsSubject) -> Tensor:
@@ -60,7 +61,13 @@ def imagining_is_the_prior(subject: DynamicsSubject) -> None:
             both = None if exists is None else (exists[:, t] & exists[:, t + 1])[:, None]
             got = subject.belief(subject.instance, map_state(lambda x: x[:, 0], imagined), "first step", "BT", both, quiet=True)
             wanted = {k: Reading(r.value, r.axes, None if r.mask is None else both) for k, r in take(prior, "T", [t + 1]).items()}
-            same(got, wanted, f"imagined from step {t}, against the prior of step {t + 1}", "use one function for both", CLOSE)
+            same(
+                got,
+                wanted,
+                f"imagined from step {t}, against the prior of step {t + 1}",
+                "use one function for both",
+                summands=subject.summands,
+            )
 
 
 def samples_differ(subject: DynamicsSubject) -> None:
@@ -71,10 +78,11 @@ def samples_differ(subject: DynamicsSubject) -> None:
     features = [k for k in readings if k.endswith("features")]
     across = max(distance(readings[k].value[:, 0], readings[k].value[:, 1], _first(readings[k].mask)) for k in features)
     seeds = max(distance(readings[k].value, others[k].value, readings[k].mask) for k in features)
-    if subject.stochastic and min(across, seeds) <= EXACT:
-        what = "all samples are equal" if across <= EXACT else "another seed gives the same samples"
+    allowed = rounding(torch.get_default_dtype(), subject.summands)
+    if subject.stochastic and min(across, seeds) <= allowed:
+        what = "all samples are equal" if across <= allowed else "another seed gives the same samples"
         broken(what, "draw S samples of every state from the generator")
-    if not subject.stochastic and max(across, seeds) > EXACT:
+    if not subject.stochastic and max(across, seeds) > allowed:
         broken(f"samples differ by {max(across, seeds):.3g}, but the spec says family 'none'", "declare the family that it is")
 
 
@@ -83,12 +91,13 @@ def actions_matter(subject: DynamicsSubject) -> None:
     actions = _actions(subject)
     _, usual = beliefs(subject, subject.fed)
     _, prior = beliefs(subject, subject.fed.put(action=-2 * actions))
-    if max(distance(prior[k].value, usual[k].value, usual[k].mask) for k in usual) <= EXACT:
+    allowed = rounding(actions.dtype, subject.summands)
+    if max(distance(prior[k].value, usual[k].value, usual[k].mask) for k in usual) <= allowed:
         broken("priors are the same whatever the actions", "feed actions[:, t] to the step that leads to t + 1")
     start, longer = at_time(subject.trace.posterior, FROM), _long_actions(subject)
     assert longer is not None
     one, other = _imagine(subject, start, longer), _imagine(subject, start, -2 * longer)
-    if max(distance(one[k].value, other[k].value, one[k].mask) for k in one) <= EXACT:
+    if max(distance(one[k].value, other[k].value, one[k].mask) for k in one) <= allowed:
         broken("imagined futures are the same whatever the actions", "feed actions[:, h] to imagined step h")
 
 
@@ -106,6 +115,7 @@ def imagined_past_is_closed(subject: DynamicsSubject) -> None:
         take(one, "H", upto),
         "the first two imagined steps with other actions later",
         "actions[:, h] lead to imagined step h",
+        summands=subject.summands,
     )
 
 
@@ -124,7 +134,7 @@ def policies_are_actions(subject: DynamicsSubject) -> None:
         _imagine(subject, start, policy, samples=2),
         _imagine(subject, start, repeated, samples=2),
         "a constant policy against constant actions",
-        tolerance=CLOSE,  # what is known beforehand may be computed for all steps in one product
+        summands=subject.summands,
     )
     seen = asked[0].scene if asked[0].scene is not None else asked[0].agents
     if len(asked) != HORIZON or seen is None or seen.shape[0] != 2 * BATCH:
@@ -153,6 +163,7 @@ def absent_agents_are_not_imagined_with(subject: DynamicsSubject) -> None:
         usual,
         "with other states of absent agents",
         "mask the attention between agents",
+        summands=subject.summands,
     )
 
 

@@ -12,9 +12,10 @@ from twm_core.devices import accelerator
 from twm_core.testing.batches import EXISTS, Fed
 from twm_core.testing.checks.check import Check
 from twm_core.testing.failure import NotApplicable, broken
-from twm_core.testing.readings import CLOSE, ON_ANOTHER_DEVICE, Reading, distance, finite, same
+from twm_core.testing.readings import Reading, distance, finite, same
 from twm_core.testing.subjects import LossSubject
 from twm_core.testing.subjects.loss import LossFed
+from twm_core.testing.tolerance import rounding, rounding_of_products
 
 PADDING = 3
 RUBBISH = 50.0
@@ -61,20 +62,34 @@ def only_its_branches_are_read(subject: LossSubject) -> None:
             terms = subject.read(subject.instance, subject.fed, only=subject.branches)
         except (KeyError, AttributeError, TypeError) as error:
             broken(f"reads a branch that branches() does not name: {type(error).__name__} {error}", "name every branch in branches()")
-    same(terms, _terms(subject, subject.fed), f"with the branches {sorted(subject.branches)} only", "name every branch in branches()")
+    same(
+        terms,
+        _terms(subject, subject.fed),
+        f"with the branches {sorted(subject.branches)} only",
+        "name every branch in branches()",
+        summands=subject.summands,
+    )
 
 
 def batch_order_does_not_matter(subject: LossSubject) -> None:
     """Rows of the batch in another order give the same terms."""
     turned = subject.fed.take("B", torch.tensor([2, 0, 1]))
-    same(_terms(subject, turned), _terms(subject, subject.fed), "with rows in another order", "average over rows", CLOSE)
+    same(
+        _terms(subject, turned), _terms(subject, subject.fed), "with rows in another order", "average over rows", summands=subject.summands
+    )
 
 
 def agents_have_no_order(subject: LossSubject) -> None:
     """Agents in another order give the same terms."""
     _agents(subject)
     turned = subject.fed.take("A", torch.tensor([3, 6, 0, 5, 1, 4, 2]))
-    same(_terms(subject, turned), _terms(subject, subject.fed), "with agents in another order", "weigh no slot differently", CLOSE)
+    same(
+        _terms(subject, turned),
+        _terms(subject, subject.fed),
+        "with agents in another order",
+        "weigh no slot differently",
+        summands=subject.summands,
+    )
 
 
 def absent_agents_change_nothing(subject: LossSubject) -> None:
@@ -87,11 +102,17 @@ def absent_agents_change_nothing(subject: LossSubject) -> None:
     leaves = _spoil(subject, subject.fed)
     for what, batch in (("not a number", subject.fed.batch.spoiled(float("nan"))), ("a million", subject.fed.batch.spoiled(1e6))):
         terms, other = subject.learn(subject.instance, LossFed(batch, leaves))
-        same(terms, usual, f"with {what} where agents do not exist", "replace what is masked with torch.where before using it")
+        same(
+            terms,
+            usual,
+            f"with {what} where agents do not exist",
+            "replace what is masked with torch.where before using it",
+            summands=subject.summands,
+        )
         for name, gradient in found.items():
             mask = _mask(subject, name, subject.fed)
             worst = distance(other[name], gradient, mask)
-            if not worst <= CLOSE:
+            if not worst <= rounding(gradient.dtype, subject.summands):
                 broken(
                     f"with {what} where agents do not exist the gradient of {name} differs by {worst:.3g}",
                     "clean the input with torch.where",
@@ -107,14 +128,14 @@ def empty_slots_change_nothing(subject: LossSubject) -> None:
         _terms(subject, subject.fed),
         f"with {PADDING} more empty slots",
         "divide by the sum of the mask",
-        CLOSE,
+        summands=subject.summands,
     )
 
 
 def truth_is_best(subject: LossSubject) -> None:
     """The sum of the terms is not larger for outputs at the truth than for outputs beside it."""
     perfect, beside = (_total(_terms(subject, subject.feed(deviation=d))) for d in (0.0, 0.5))
-    if perfect > beside + 1e-6:
+    if perfect > beside + rounding(torch.float32, subject.summands) * (1 + abs(beside)):
         broken(f"the truth costs {perfect:.4g}, something beside it {beside:.4g}", "look at the sign")
 
 
@@ -126,7 +147,7 @@ def same_input_same_terms(subject: LossSubject) -> None:
     torch.set_rng_state(before)
     if not torch.equal(before, after):
         broken("torch's global generator was used", "a loss has no randomness")
-    same(two, one, "asked twice", "keep no state between calls")
+    same(two, one, "asked twice", "keep no state between calls", summands=subject.summands)
     fresh = subject.feed()
     for part, usual in ((fed.batch, fresh.batch), (fed.leaves, fresh.leaves)):
         for key, value in part.values.items():
@@ -143,7 +164,13 @@ def another_device_agrees(subject: LossSubject) -> None:
     with torch.no_grad():
         there = subject.read(module, LossFed(fed.batch.to(str(device)), fed.leaves.to(str(device))))
     found = {k: Reading(r.value.cpu(), r.axes) for k, r in there.items()}
-    same(found, _terms(subject, fed), f"on {device}", "create tensors on the device of the input", ON_ANOTHER_DEVICE)
+    same(
+        found,
+        _terms(subject, fed),
+        f"on {device}",
+        "create tensors on the device of the input",
+        within=rounding_of_products(subject.layers),
+    )
 
 
 def _total(terms: dict[str, Reading]) -> float:

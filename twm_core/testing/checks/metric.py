@@ -13,9 +13,10 @@ from twm_core.scoring.interfaces import Floats
 from twm_core.testing.batches import BATCH, Fed
 from twm_core.testing.checks.check import Check
 from twm_core.testing.failure import NotApplicable, broken
+from twm_core.testing.readings import largest
 from twm_core.testing.subjects.metric import MetricFed, MetricSubject
+from twm_core.testing.tolerance import rounding
 
-CLOSE = 1e-4
 FILLS = {"not a number": float("nan"), "a million": 1e6}
 _FORECAST = ("forecast", "weights", "expected", "forecast_exists", "centre")
 
@@ -31,7 +32,7 @@ def scores_are_as_declared(subject: MetricSubject) -> None:
         broken(f"finish gives {found}, scores() names {names}", "make both from one list")
     end = subject.seen.horizon * subject.seen.dt
     for score in declared:
-        if score.at is not None and not 0 < score.at <= end + 1e-6:
+        if score.at is not None and not 0 < score.at <= end * (1 + rounding(torch.float64, subject.seen.horizon)):
             broken(f"{score.name} is at {score.at:g} s, but {end:g} s are predicted", "name times of predicted steps only")
 
 
@@ -68,26 +69,26 @@ def same_input_same_sums(subject: MetricSubject) -> None:
 def rows_add_up(subject: MetricSubject) -> None:
     """The sums of a batch are those of its windows, one after another, so that no number depends on the size of a batch."""
     rows = [subject.sums(subject.instance, subject.fed.take("B", torch.tensor([b]))) for b in range(BATCH)]
-    _close(np.concatenate(rows), subject.usual, "window by window", "compute nothing over the batch")
+    _close(subject, np.concatenate(rows), subject.usual, "window by window", "compute nothing over the batch")
 
 
 def agents_have_no_order(subject: MetricSubject) -> None:
     """Agents in another order give the same totals."""
     permuted = subject.sums(subject.instance, subject.fed.take("A", torch.tensor([3, 6, 0, 5, 1, 4, 2])))
-    _close(permuted.sum(axis=0), subject.usual.sum(axis=0), "with agents in another order", "weigh no slot differently")
+    _close(subject, permuted.sum(axis=0), subject.usual.sum(axis=0), "with agents in another order", "weigh no slot differently")
 
 
 def absent_agents_change_nothing(subject: MetricSubject) -> None:
     """Neither the truth where an agent is not there, NaN included, nor what is forecast for empty slots changes a sum."""
     for what, fill in FILLS.items():
         spoiled = subject.sums(subject.instance, _spoiled(subject.fed, fill))
-        _close(spoiled, subject.usual, f"with {what} where agents are not there", "replace what is masked with torch.where first")
+        _close(subject, spoiled, subject.usual, f"with {what} where agents are not there", "replace what is masked with torch.where first")
 
 
 def empty_slots_change_nothing(subject: MetricSubject) -> None:
     """More empty slots, as a batch with a fuller scene has them, change no sum."""
     padded = replace(subject.fed, tensors=subject.fed.tensors.padded(3, 50.0))
-    _close(subject.sums(subject.instance, padded), subject.usual, "with 3 more empty slots", "count agents, not slots")
+    _close(subject, subject.sums(subject.instance, padded), subject.usual, "with 3 more empty slots", "count agents, not slots")
 
 
 def equal_weights_are_no_weights(subject: MetricSubject) -> None:
@@ -98,7 +99,7 @@ def equal_weights_are_no_weights(subject: MetricSubject) -> None:
     equal = torch.full((scored.shape[0], futures, scored.shape[1]), 1 / futures)
     weighed = replace(bare, tensors=Fed({**bare.tensors.values, "weights": equal}, {**bare.tensors.axes, "weights": "BSA"}))
     without, with_weights = (subject.sums(subject.instance, fed) for fed in (bare, weighed))
-    _close(with_weights, without, "with equal weights", "read `weights` None as 1 / S")
+    _close(subject, with_weights, without, "with equal weights", "read `weights` None as 1 / S")
 
 
 def truth_is_best(subject: MetricSubject) -> None:
@@ -108,8 +109,9 @@ def truth_is_best(subject: MetricSubject) -> None:
         raise NotApplicable("no score is a distance that should be small")
     perfect = subject.feed(deviation=0.0)
     found = subject.instance.finish(subject.sums(subject.instance, perfect).sum(axis=0))
+    allowed = rounding(torch.float32, subject.summands) * (1 + largest(perfect.tensors.values["forecast"]))
     for name in names:
-        if not abs(float(found[name])) <= 1e-3:
+        if not abs(float(found[name])) <= allowed:
             broken(f"{name} of a perfect forecast is {float(found[name]):.4g} m", "compare the same steps of forecast and truth")
 
 
@@ -128,17 +130,17 @@ def finish_takes_resamples(subject: MetricSubject) -> None:
         if np.shape(values) != (2, 2):
             broken(f"{name} of totals with leading axes (2, 2) has shape {np.shape(values)}", "compute over the last axis only")
         each = np.asarray([float(a[name]) for a in alone])
-        _close(np.asarray(values).reshape(-1), each, f"{name} of several totals at once", "compute over the last axis only")
+        _close(subject, np.asarray(values).reshape(-1), each, f"{name} of several totals at once", "compute over the last axis only")
         if not np.isnan(each[2]):
             broken(f"{name} of nothing is {each[2]}", "give NaN where nothing was counted")
 
 
-def _close(got: Floats, wanted: Floats, what: str, hint: str) -> None:
+def _close(subject: MetricSubject, got: Floats, wanted: Floats, what: str, hint: str) -> None:
     if got.shape != wanted.shape:
         broken(f"{what}: shape {list(got.shape)} instead of {list(wanted.shape)}", hint)
     apart = np.where(np.isnan(got) & np.isnan(wanted), 0.0, np.abs(got - wanted) / (1 + np.abs(wanted)))
     worst = float(np.nan_to_num(apart, nan=np.inf).max(initial=0.0))
-    if not worst <= CLOSE:
+    if not worst <= rounding(torch.float32, subject.summands):  # the tensors are float32, the sums float64
         broken(f"{what}: numbers differ by {worst:.3g}", hint)
 
 

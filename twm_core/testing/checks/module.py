@@ -15,8 +15,9 @@ from twm_core.devices import accelerator
 from twm_core.testing.batches import AGENTS, BATCH, EXISTS, Fed
 from twm_core.testing.checks.check import Check
 from twm_core.testing.failure import NotApplicable, broken
-from twm_core.testing.readings import CLOSE, IN_HALF_PRECISION, ON_ANOTHER_DEVICE, Reading, distance, finite, gradients, same, shapes, take
+from twm_core.testing.readings import Reading, distance, finite, gradients, same, shapes, take
 from twm_core.testing.subjects import ModuleSubject
+from twm_core.testing.tolerance import rounding, rounding_of_products
 
 FILLS = {"not a number": float("nan"), "infinity": float("inf"), "a million": 1e6}
 
@@ -74,7 +75,13 @@ def absent_agents_change_nothing(subject: ModuleSubject) -> None:
     for what, fill in FILLS.items():
         with torch.no_grad():
             spoiled = subject.read(subject.instance, fed.spoiled(fill))
-        same(spoiled, subject.usual, f"with {what} where agents do not exist", "replace what is masked with torch.where before using it")
+        same(
+            spoiled,
+            subject.usual,
+            f"with {what} where agents do not exist",
+            "replace what is masked with torch.where before using it",
+            summands=subject.summands,
+        )
 
 
 def absent_agents_leave_gradients_alone(subject: ModuleSubject) -> None:
@@ -88,7 +95,7 @@ def absent_agents_leave_gradients_alone(subject: ModuleSubject) -> None:
             if gradient is None or other is None:
                 continue
             worst = distance(other, gradient)
-            if not worst <= CLOSE:
+            if not worst <= rounding(gradient.dtype, subject.summands):
                 hint = "0 x NaN is NaN: clean the input with torch.where before the first layer, not the output after it"
                 broken(f"with {what} where agents do not exist the gradient of {name} differs by {worst:.3g}", hint)
 
@@ -114,7 +121,7 @@ def agents_have_no_order(subject: ModuleSubject) -> None:
         take(straight, "A", order),
         "with agents in another order",
         "use no position of a slot; pool with sums, means or maxima",
-        CLOSE,
+        summands=subject.summands,
     )
 
 
@@ -135,7 +142,11 @@ def batch_rows_are_independent(subject: ModuleSubject) -> None:
                 alone = subject.read_quietly(module, subject.quiet_fed.take("B", index))
                 mode = "training" if training else "evaluation"
                 same(
-                    alone, take(together, "B", index), f"row {row} alone, in {mode}", "normalise over features, never over the batch", CLOSE
+                    alone,
+                    take(together, "B", index),
+                    f"row {row} alone, in {mode}",
+                    "normalise over features, never over the batch",
+                    summands=subject.summands,
                 )
 
 
@@ -161,6 +172,7 @@ def state_dict_is_complete(subject: ModuleSubject) -> None:
             subject.read(one, subject.fed),
             "after loading the state dict",
             "register buffers as persistent",
+            summands=subject.summands,
         )
 
 
@@ -168,9 +180,9 @@ def same_seed_same_result(subject: ModuleSubject) -> None:
     """Two instances built after seeding alike, and one instance asked twice, give the same results."""
     with torch.no_grad():
         again = subject.read(subject.instance, subject.fed)
-        same(again, subject.usual, "asked twice", "keep no state between calls")
+        same(again, subject.usual, "asked twice", "keep no state between calls", summands=subject.summands)
         twin = subject.read(subject.build().eval(), subject.fed)
-    same(twin, subject.usual, "built twice after the same seed", "initialise from torch's generator only")
+    same(twin, subject.usual, "built twice after the same seed", "initialise from torch's generator only", summands=subject.summands)
 
 
 def draws_nothing_unasked(subject: ModuleSubject) -> None:
@@ -209,7 +221,7 @@ def half_precision_is_survived(subject: ModuleSubject) -> None:
     finite(found, "under autocast", "compute what needs digits in float32: sums over time, roots, positions in metres")
     widened = {k: Reading(r.value.to(usual[k].value.dtype), r.axes, r.mask) for k, r in found.items()}
     hint = "torch.autocast(..., enabled=False) around what loses too many digits"
-    same(widened, usual, "under autocast to bfloat16", hint, IN_HALF_PRECISION)
+    same(widened, usual, "under autocast to bfloat16", hint, within=rounding_of_products(subject.layers, torch.finfo(torch.bfloat16).eps))
 
 
 def another_device_agrees(subject: ModuleSubject) -> None:
@@ -222,7 +234,13 @@ def another_device_agrees(subject: ModuleSubject) -> None:
         found = subject.read_quietly(module, subject.quiet_fed.to(str(device)))
         usual = subject.read_quietly(subject.instance, subject.quiet_fed)
     moved = {k: Reading(r.value.cpu(), r.axes, None if r.mask is None else r.mask.cpu()) for k, r in found.items()}
-    same(moved, usual, f"on {device}", "create tensors on the device of the input, and register constants as buffers", ON_ANOTHER_DEVICE)
+    same(
+        moved,
+        usual,
+        f"on {device}",
+        "create tensors on the device of the input, and register constants as buffers",
+        within=rounding_of_products(subject.layers),
+    )
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import torch
 from torch import nn
 
-from twm_core.optimisation import load_optimiser, optimiser_tensors
+from twm_core.optimiser_state import optimiser_state, restore_optimiser
 from twm_core.testing.checks.check import Check
 from twm_core.testing.failure import broken
 from twm_core.testing.subjects.optimizer import Built, OptimizerSubject, values
@@ -66,20 +68,24 @@ def it_descends(subject: OptimizerSubject) -> None:
 
 
 def updates_can_be_resumed(subject: OptimizerSubject) -> None:
-    """Everything that later updates depend on is in `optimizer.state` as tensors: saved after three updates and loaded into a fresh
-    instance, the next three are the same, bit for bit."""
+    """Everything that later updates depend on is in the optimizer's state, parameter groups or `state_dict()`: saved after three updates
+    and loaded into a fresh instance, the next three are the same, bit for bit."""
     whole = subject.made()
     subject.run(whole, range(3))
     fresh = subject.made(seed=2)
     with torch.no_grad():
         for name, value in values(whole).items():
             fresh.parameters[name].copy_(value)
-    load_optimiser(_module(fresh), fresh.optimizer, {k: v.clone() for k, v in optimiser_tensors(_module(whole), whole.optimizer).items()})
+    tensors, kept = optimiser_state(_module(whole), whole.optimizer)
+    restore_optimiser(_module(fresh), fresh.optimizer, {k: v.clone() for k, v in tensors.items()}, json.loads(json.dumps(kept)))
     for built in (whole, fresh):
         subject.run(built, range(3, 6))
     for name, value in values(whole).items():
         if not torch.equal(values(fresh)[name], value):
-            broken(f"{name} goes another way after saving and loading", "keep moments and counters as tensors in self.state[parameter]")
+            broken(
+                f"{name} goes another way after saving and loading",
+                "keep what changes in self.state[parameter], in self.param_groups or in state_dict()",
+            )
 
 
 def _module(built: Built) -> nn.Module:

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import torch
 
 from twm_core.data.derive import derive
 from twm_core.data.recording import UNKNOWN, Recording
@@ -20,6 +21,7 @@ from twm_core.testing.checks.check import Check
 from twm_core.testing.failure import NotApplicable, broken
 from twm_core.testing.fuzz import damage
 from twm_core.testing.subjects.reader import ReaderSubject, read_all
+from twm_core.testing.tolerance import rounding
 
 _DAMAGED = 40
 """Damaged copies of the example that `damaged_files_are_refused_by_name` reads; the fuzz benchmark reads thousands."""
@@ -118,7 +120,7 @@ def _plausible(r: Recording) -> None:
     for name in ("x", "y"):
         if (np.abs(r.columns[name][here]) > _FAR).any():
             broken(f"recording {r.id}: {name} is beyond any place on Earth", "convert to metres")
-    if "heading" in r.columns and (np.abs(r.columns["heading"][here]) > 2 * np.pi + 1e-9).any():
+    if "heading" in r.columns and (np.abs(r.columns["heading"][here]) > 2 * np.pi * (1 + rounding(torch.float32))).any():
         broken(f"recording {r.id}: a heading is more than a turn", "convert degrees to radians")
     for name in {"length", "width", "height"} & set(r.columns):
         if (r.columns[name][here] <= 0).any():
@@ -138,7 +140,7 @@ def long_recordings_are_cut(subject: ReaderSubject) -> None:
     steps = max(2, longest.steps // 3)
     limit = steps * longest.dt
     cut = read_all(subject.with_options(scenario_seconds=limit), subject.sources)[0]
-    over = [r.id for r in cut if r.steps * r.dt > limit + 1e-6]
+    over = [r.id for r in cut if r.steps * r.dt > limit * (1 + rounding(torch.float64, r.steps))]
     if over:
         broken(f"with scenario_seconds = {limit:g}, {over[0]} is longer", "cut at multiples of scenario_seconds")
     rows, pieces = (sum(int((r.code != OCCLUDED).sum()) for r in rs) for rs in (whole, cut))
@@ -223,7 +225,8 @@ def _differs_ahead(r: Recording, velocity: str, position: str) -> bool:
     telling = np.abs(forward - backward) > _TELLING
     if telling.sum() < _ENOUGH:
         return False
-    near = [np.isclose(v[inner], d, rtol=1e-6, atol=1e-6)[telling].mean() for d in (forward, (forward + backward) / 2)]
+    allowed = rounding(torch.float32)  # files may hold velocities in single precision
+    near = [np.isclose(v[inner], d, rtol=allowed, atol=allowed)[telling].mean() for d in (forward, (forward + backward) / 2)]
     return max(near) > _NEARLY_ALL
 
 

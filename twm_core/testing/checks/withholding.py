@@ -13,7 +13,7 @@ from twm_core.nn.state import State, map_state
 from twm_core.testing.batches import AGENTS, BATCH, STEPS, Fed
 from twm_core.testing.checks.check import Check
 from twm_core.testing.checks.dynamics import TOKENS, beliefs
-from twm_core.testing.readings import CLOSE, Reading, Readings, same
+from twm_core.testing.readings import Reading, Readings, same
 from twm_core.testing.subjects import DynamicsSubject
 
 
@@ -49,7 +49,13 @@ def nothing_withheld_is_no_mask(subject: DynamicsSubject) -> None:
         trace = _run(subject, subject.fed, torch.zeros_like(mask))
         for state, wanted, name in zip(trace, usual, ("posterior", "prior"), strict=True):
             got = subject.belief(subject.instance, state, name, "BT", subject.fed.exists)
-            same(got, wanted, f"with an empty mask of shape {list(mask.shape)}", "treat None as a mask that is false throughout", CLOSE)
+            same(
+                got,
+                wanted,
+                f"with an empty mask of shape {list(mask.shape)}",
+                "treat None as a mask that is false throughout",
+                summands=subject.summands,
+            )
 
 
 def withheld_tokens_are_not_seen(subject: DynamicsSubject) -> None:
@@ -69,6 +75,7 @@ def withheld_tokens_are_not_seen(subject: DynamicsSubject) -> None:
                     subject.belief(subject.instance, wanted, name, "BT", None),
                     f"with {fill} for tokens withheld by a mask of shape {list(mask.shape)}",
                     "replace withheld tokens with torch.where, and correct only where presence().corrected",
+                    summands=subject.summands,
                 )
 
 
@@ -84,7 +91,13 @@ def withheld_steps_keep_their_prior(subject: DynamicsSubject) -> None:
         trace = _run(subject, subject.fed, mask)
         for wanted, where, what in ((trace.prior, hidden & begun, "their prior"), (initial, ~begun, "the initial state")):
             got, known = (_read(subject, state, where) for state in (trace.posterior, wanted))
-            same(got, known, f"posteriors of withheld steps against {what}", "presence() gives `corrected` and `seen`", CLOSE)
+            same(
+                got,
+                known,
+                f"posteriors of withheld steps against {what}",
+                "presence() gives `corrected` and `seen`",
+                summands=subject.summands,
+            )
 
 
 WITHHOLDING = (

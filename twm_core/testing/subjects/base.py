@@ -16,8 +16,9 @@ from torch import nn
 
 from twm_core.config import ComponentConfig
 from twm_core.registry import Registered
-from twm_core.testing.batches import Fed
+from twm_core.testing.batches import BATCH, Fed
 from twm_core.testing.readings import Readings
+from twm_core.testing.tolerance import numbers, parameters
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,11 @@ class Subject(ABC):
         built = self.build()
         return built.eval() if isinstance(built, nn.Module) else built
 
+    @property
+    def layers(self) -> int:
+        """How many tensors of parameters it has: at least as many as products follow one another."""
+        return len(parameters(self.instance))
+
     @abstractmethod
     def use(self) -> None:
         """One typical use of the shared instance, small and without gradients, for the times in reports.
@@ -107,6 +113,11 @@ class ModuleSubject(Subject):
     @abstractmethod
     def expected(self) -> dict[str, list[int]]:
         """Shapes that the spec promises for the readings of `fed`, by name; readings without a promise are left out."""
+
+    @cached_property
+    def summands(self) -> int:
+        """How many numbers go into a result at most: the parameters, and the input of one row."""
+        return numbers(parameters(self.instance)) + numbers(self.fed.values.values()) // BATCH
 
     def read_without_data(self, module: Any) -> Readings:
         """What can be read of a module on the device of its parameters, without looking at any value."""

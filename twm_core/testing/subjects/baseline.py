@@ -10,9 +10,10 @@ import torch
 
 from twm_core.scoring.forecast import Forecast
 from twm_core.specs import BaselineGiven, ForecastSpec, ObservationSpec
-from twm_core.testing.batches import EXISTS, Fed, mapped_traffic, observation_specs, synthetic
+from twm_core.testing.batches import BATCH, EXISTS, Fed, mapped_traffic, observation_specs, synthetic
 from twm_core.testing.readings import Reading, Readings
 from twm_core.testing.subjects.base import Situation, Subject
+from twm_core.testing.tolerance import numbers
 from twm_core.testing.windows import SyntheticWindows
 
 SAMPLES = 4
@@ -74,6 +75,11 @@ class BaselineSubject(Subject):
     def fed(self) -> Fed:
         """The usual input."""
         return self.feed()
+
+    @cached_property
+    def summands(self) -> int:
+        """How many numbers go into a forecast at most: the observed steps of one row."""
+        return numbers(self.fed.values.values()) // BATCH
 
     def forecast(self, forecaster: Any, fed: Fed, *, samples: int = SAMPLES, steps: int = FURTHER, seed: int = 7) -> Forecast:
         """Futures of the batch, with a generator seeded by `seed`."""

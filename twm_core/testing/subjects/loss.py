@@ -24,6 +24,7 @@ from twm_core.testing.batches import EXISTS, Fed, mapped_traffic, observation_sp
 from twm_core.testing.readings import Reading, Readings
 from twm_core.testing.stand_ins import Futures, Modes
 from twm_core.testing.subjects.base import Situation, Subject
+from twm_core.testing.tolerance import numbers, parameters
 
 SAMPLES = 2
 STATE = "agents.state"
@@ -245,3 +246,9 @@ class LossSubject(Subject):
     def fed(self) -> LossFed:
         """The usual input."""
         return self.feed()
+
+    @cached_property
+    def summands(self) -> int:
+        """How many numbers go into a term at most: parameters, batch and outputs."""
+        given = (parameters(self.instance), self.fed.batch.values.values(), self.fed.leaves.values.values())
+        return sum(numbers(tensors) for tensors in given)

@@ -22,6 +22,7 @@ from twm_core.scoring.interfaces import Floats
 from twm_core.specs import ForecastSpec, MetricGiven, ObservationSpec, Score
 from twm_core.testing.batches import BATCH, EXISTS, Fed, synthetic
 from twm_core.testing.subjects.base import Situation, Subject
+from twm_core.testing.tolerance import numbers
 
 DT = 0.5
 CONTEXT, HORIZON = 3, 5
@@ -206,6 +207,11 @@ class MetricSubject(Subject):
     def fed(self) -> MetricFed:
         """The usual input."""
         return self.feed()
+
+    @cached_property
+    def summands(self) -> int:
+        """How many numbers go into a sum at most: windows and forecast."""
+        return numbers(self.fed.tensors.values.values())
 
     def sums(self, metric: Any, fed: MetricFed) -> Floats:
         """What the metric gives for each unit."""

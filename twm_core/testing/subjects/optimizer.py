@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from twm_core.optimiser_state import set_mode
 from twm_core.specs import OptimizerGiven
 from twm_core.testing.subjects.base import Situation, Subject
 
@@ -38,7 +39,9 @@ class OptimizerSubject(Subject):
         source = torch.Generator().manual_seed(seed)
         drawn = {n: torch.zeros(s) if n == "bias" else torch.randn(s, generator=source) for n, s in SHAPES.items()}
         parameters = {n: nn.Parameter(x) for n, x in drawn.items()}
-        return Built(self.registered.load_build()(self.config, OptimizerGiven(parameters=parameters, lr=LR)), parameters)
+        built = Built(self.registered.load_build()(self.config, OptimizerGiven(parameters=parameters, lr=LR)), parameters)
+        set_mode(built.optimizer, training=True)
+        return built
 
     def gradients(self, step: int) -> dict[str, Tensor]:
         """A gradient for each parameter at a step."""
