@@ -16,13 +16,14 @@ import pytest
 from faulty_disk import FULL, Counter, contents, counted, refusing
 from works import NAMES, Work, former_state_opens, fresh, nothing_is_left, result, unfinished
 
-from twm_core import training
+from twm_core import training_loop
 from twm_core.assembly import assemble
 from twm_core.checkpoint import save_checkpoint
 from twm_core.errors import TwmError
 from twm_core.manifest import RunFolder, verify_files
 from twm_core.recipe import file_layer, option_layer, resolve
 from twm_core.registry import Registry
+from twm_core.training import train
 
 
 def refusal(disk: Counter, do: Callable[[], object]) -> TwmError | None:
@@ -77,8 +78,8 @@ def trained(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> tup
     path = tmp_path_factory.mktemp("trained") / "run"
     layers = [file_layer(Path(__file__).parents[1] / "tiny.toml"), option_layer("training.steps", 2, "test")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "save_checkpoint", keeping)
-        training.train(assemble(resolve(layers), registry), registry, path)
+        patch.setattr(training_loop, "save_checkpoint", keeping)
+        train(assemble(resolve(layers), registry), registry, path)
     return path, kept
 
 
