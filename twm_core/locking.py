@@ -89,17 +89,15 @@ class _Lock:
     def acquire(self) -> None:
         try:
             self._handle, kernel = self._open()
-        except BusyError:
-            raise
+            try:
+                self._take_over(kernel)
+            except BaseException:
+                self._close()
+                raise
         except OSError as error:
             raise TwmError(
                 f"cannot lock {self.what}: {self.file}: {error.strerror or error}", "check the permissions and free space of the folder"
             ) from error
-        try:
-            self._take_over(kernel)
-        except BaseException:
-            self._close()
-            raise
         _held.add(self)
         self._thread = threading.Thread(target=self._beat, name="twm-lock", daemon=True)
         self._thread.start()
