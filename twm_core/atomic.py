@@ -92,14 +92,18 @@ def new_folder(folder: Path) -> Generator[Path]:
         shutil.rmtree(former)
 
 
-def remove_unfinished(folder: Path) -> None:
+def remove_unfinished(folder: Path, name: str | None = None) -> None:
     """Remove what an interrupted writer left in `folder`, and give a folder that it was replacing its name back.
 
-    Only for a process that holds the lock of `folder`: the names may be in use by another writer.
+    Only for a process that holds the lock of `folder`, or of `name` in it: the names may be in use by another writer.
+
+    Args:
+        folder: Where to look; nothing below it.
+        name: Remove only what was to become the file or folder of this name.
     """
     for leftover in sorted(folder.glob(".unfinished-*")):
         match = _NAME.fullmatch(leftover.name)
-        if match is None:
+        if match is None or (name is not None and match["name"] != name):
             continue
         final = folder / match["name"]
         if match["former"] and leftover.is_dir() and not final.exists():

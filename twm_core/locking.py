@@ -44,8 +44,11 @@ _MOST = 4096
 
 
 def store_lock(store: Path) -> Path:
-    """The lock file of a store, which need not exist yet: hidden, in the folder that contains the store."""
-    store = store.absolute()
+    """The lock file of a store, which need not exist yet: hidden, in the folder that contains the store.
+
+    A symbolic link to a store has the lock of the store.
+    """
+    store = Path(os.path.realpath(store))
     return store.with_name(f".{store.name}.lock")
 
 
@@ -86,17 +89,15 @@ class _Lock:
     def acquire(self) -> None:
         try:
             self._handle, kernel = self._open()
-        except BusyError:
-            raise
+            try:
+                self._take_over(kernel)
+            except BaseException:
+                self._close()
+                raise
         except OSError as error:
             raise TwmError(
                 f"cannot lock {self.what}: {self.file}: {error.strerror or error}", "check the permissions and free space of the folder"
             ) from error
-        try:
-            self._take_over(kernel)
-        except BaseException:
-            self._close()
-            raise
         _held.add(self)
         self._thread = threading.Thread(target=self._beat, name="twm-lock", daemon=True)
         self._thread.start()

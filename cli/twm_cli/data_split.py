@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _LEFT_OUT = "steps left out between splits"
 _CONTEXT = "vehicles of other splits shown as context"
 _WITHOUT = "scenarios without a vehicle of the split"
+_UNSCORED = "vehicles that no split may score"
 
 
 def command(session: Session) -> Callable[..., None]:
@@ -55,17 +56,18 @@ def command(session: Session) -> Callable[..., None]:
         if gap and by != "time":
             raise UsageError(f"--gap-seconds has no meaning with --by {by}", "split --by time, or leave it out")
         from twm_core.data.splits import make_splits
-        from twm_core.data.store import open_store
+        from twm_core.data.store import edit_store
 
-        opened = open_store(store)
-        made = make_splits(opened.scenarios, by, shares=(train, val, test), sites=named, gap_seconds=gap, seed=seed)
-        counts = counted(opened, made)
-        opened.write_splits(made.to_json())
+        with edit_store(store) as opened:
+            made = make_splits(opened.scenarios, by, shares=(train, val, test), sites=named, gap_seconds=gap, seed=seed)
+            counts = counted(opened, made)
+            opened.write_splits(made.to_json())
         report = {name: {**counts[name], **made.report[name]} for name in made.pieces}
+        lacking = [name for name, share in zip(made.pieces, (train, val, test), strict=True) if share and not report[name]["vehicles"]]
         if as_json:
-            show_json({"store": str(store), "rule": dict(made.rule), "splits": report})
+            show_json({"store": str(store), "rule": dict(made.rule), "splits": report, "nothing_to_score": lacking})
         else:
-            typer.echo(report_text(store, by, report))
+            typer.echo(report_text(store, by, report, lacking))
 
     return split
 
@@ -99,6 +101,8 @@ def counted(store: Store, splits: Splits) -> dict[str, dict[str, int]]:
             number = store.number(piece.scenario)
             arrays = store.arrays(number)
             own = np.ones(len(arrays.first), dtype=bool) if piece.tracks is None else np.isin(np.arange(len(arrays.first)), piece.tracks)
+            if arrays.eligible is not None:
+                own &= arrays.eligible
             step = np.arange(len(arrays.code)) - np.repeat(arrays.offset - arrays.first, arrays.length)
             here = np.isin(arrays.code, (OBSERVED, INTERPOLATED)) & np.repeat(own, arrays.length)
             here &= (step >= piece.begin) & (step < piece.end)
@@ -109,8 +113,8 @@ def counted(store: Store, splits: Splits) -> dict[str, dict[str, int]]:
     return found
 
 
-def report_text(store: Path, by: str, report: Mapping[str, Mapping[str, Any]]) -> str:
-    """The splits for people."""
+def report_text(store: Path, by: str, report: Mapping[str, Mapping[str, Any]], lacking: Sequence[str]) -> str:
+    """The splits for people; `lacking` are those that should hold something to score and do not."""
     names = ("scenarios", "seconds", "vehicles", "agents", "states", _CONTEXT)
     head = ("SPLIT", *(n.upper() for n in names[:-1]), "CONTEXT")
     rows = [(name, *(f"{counts[n]:,}" for n in names)) for name, counts in report.items()]
@@ -120,7 +124,17 @@ def report_text(store: Path, by: str, report: Mapping[str, Mapping[str, Any]]) -
     without = {name: counts[_WITHOUT] for name, counts in report.items() if counts.get(_WITHOUT)}
     if without:
         lines.append("scenarios without a vehicle of the split: " + ", ".join(f"{name} {count:,}" for name, count in without.items()))
+    unscored = {name: counts[_UNSCORED] for name, counts in report.items() if counts.get(_UNSCORED)}
+    if unscored:
+        learns = ", and only train learns from them" if by == "vehicle" else ""
+        lines.append(f"{_UNSCORED}{learns}: " + ", ".join(f"{name} {count:,}" for name, count in unscored.items()))
     empty = [name for name, counts in report.items() if not counts["scenarios"]]
     if empty:
         lines.append(f"empty: {', '.join(empty)}")
+    if lacking:
+        total = sum(counts["vehicles"] for counts in report.values())
+        lines.append(
+            f"nothing to score in {' and '.join(lacking)}: the store has {total:,} vehicle(s) that may be scored; give these splits larger"
+            " shares, split otherwise, or import more"
+        )
     return "\n".join(lines)

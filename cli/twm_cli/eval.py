@@ -13,6 +13,7 @@ from twm_cli.eval_tables import FORMATS, formatted
 from twm_cli.output import show_json
 from twm_cli.session import Session
 from twm_cli.words import parse_setting
+from twm_core.atomic import write_text
 from twm_core.errors import UsageError
 
 Format = Literal["text", "markdown", "latex", "csv"]
@@ -120,6 +121,6 @@ def command(session: Session) -> Callable[..., None]:
 
 def _write(file: Path, text: str) -> None:
     try:
-        file.write_text(text + "\n", encoding="utf-8")
+        write_text(file, text + "\n")
     except OSError as error:
         raise UsageError(f"cannot write {file}: {error.strerror}", "choose another file with --out") from error

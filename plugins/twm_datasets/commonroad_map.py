@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from twm_core.data.lane_lines import Lanelet
+from twm_core.data.lane_lines import LONGEST_LANE, Lanelet, line_length
 from twm_core.data.scenario import LIGHT_STATES, RoadLine
 from twm_core.errors import DataError
 from twm_datasets.commonroad_values import number, outline, points
@@ -95,6 +95,8 @@ class RoadParts:
             bound = points(lanelet, f"{side}/point", whose)
             if len(bound) < 2:
                 raise DataError(f"{whose}: {side} has {len(bound)} point(s), a bound needs two", "repair the file")
+            if (length := line_length(bound)) > LONGEST_LANE:
+                raise DataError(f"{whose}: {side} is {length:g} m long, which is impossible", "repair the file")
             bounds.append(bound)
         kinds = [(kind.text or "").strip() for kind in lanelet.iterfind("laneletType")]
         if kind := next((kind for kind in kinds if kind in OUTLINES), None):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from twm_core.data.recording import LARGEST
 from twm_core.errors import DataError
 
 UNCERTAIN = "values given as intervals or regions, taken at their middle"
@@ -28,7 +29,7 @@ def number(text: str | None, what: str, whose: str) -> float:
     """A number.
 
     Raises:
-        DataError: There is none, or it is not finite.
+        DataError: There is none, it is not finite, or it is beyond any quantity of a recording.
     """
     if text is None:
         raise DataError(f"{whose}: {what} is missing", "states need a time, a position and an orientation; shapes need their sizes")
@@ -37,7 +38,9 @@ def number(text: str | None, what: str, whose: str) -> float:
     except ValueError:
         raise DataError(f"{whose}: {what} is {text.strip()[:40]!r}, not a number", "repair the file") from None
     if not math.isfinite(value):
-        raise DataError(f"{whose}: {what} is {text.strip()}, not a finite number", "remove or repair this state")
+        raise DataError(f"{whose}: {what} is {text.strip()[:40]}, not a finite number", "remove or repair this state")
+    if abs(value) > LARGEST:
+        raise DataError(f"{whose}: {what} is {value:g}, which is impossible", "repair the file")
     return value
 
 

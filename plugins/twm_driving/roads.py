@@ -14,13 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from twm_core.data.lane_lines import centre_line, distinct_points, line_length
+from twm_core.data.lane_lines import LONGEST_LANE, centre_line, distinct_points, line_length
 from twm_core.data.scenario import Lane, RoadLine, RoadMap
 from twm_core.errors import DataError
 from twm_driving.values import LARGEST, Floats
-
-LONGEST_LANE = 20_000.0
-"""Metres of the longest lane that is believed; centre lines are resampled every two metres."""
 
 
 def check_points(points: Floats, where: str) -> Floats:

@@ -12,6 +12,7 @@ invented speed limits, a vehicle whose length and width are exchanged).
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -68,6 +69,9 @@ NUSCENES_CENTRE = 1.4
 """Metres from the pose of nuScenes' vehicle, the middle of its rear axle, forward to the centre of its box. A Renault Zoe is 4.08 m long,
 with a wheelbase of 2.59 m; an estimate of a decimetre."""
 
+NUSCENES_SCENE = re.compile(r"scene-\d{4}")
+"""The name of a scene of nuScenes: 20 s of driving, of which converters make one file or several that overlap."""
+
 NUSCENES_VELOCITY = "forward differences of interpolated positions by the publisher: not causal"
 
 
@@ -113,6 +117,7 @@ class ScenarioNetReader(Reader):
             lights=read_lights(mapping(scenario.get("dynamic_map_states") or {}, file, "dynamic_map_states"), steps, file, counts),
             anchors=anchors,
             provenance=_provenance(dataset),
+            group=_group(metadata, dataset, source.name),
         )
         yield from recordings(grid.rows(counts), scene, self.config.scenario_seconds, counts)
 
@@ -221,6 +226,16 @@ def _site(metadata: dict[Any, Any], grid: Grid, ego: str | None, name: str) -> s
         if len(first) and np.hypot(grid.columns["x"][at, first[0]], grid.columns["y"][at, first[0]]) < NUSCENES_CENTRE + 0.01:
             return f"{place}/{name}"
     return place
+
+
+def _group(metadata: dict[Any, Any], dataset: str, name: str) -> str:
+    """The scene of nuScenes that the file is a piece of (its files share the tokens that name tracks); else the file."""
+    if dataset == "nuscenes":
+        named = [brief(metadata.get(n, "")) for n in ("scenario_id", "id")]
+        found = next((m for m in map(NUSCENES_SCENE.search, (*named, name)) if m), None)
+        if found:
+            return f"nuscenes {found.group()}"
+    return name
 
 
 def _scored(metadata: dict[Any, Any], file: str) -> frozenset[str] | None:

@@ -92,6 +92,7 @@ class Scene:
         lights: States of lights at all steps.
         anchors: bool `[T]`, as in a recording.
         provenance: As in a recording.
+        group: Name of the recording that this is a piece of, where the data tell; the scenario itself by default.
     """
 
     id: str
@@ -105,6 +106,7 @@ class Scene:
     lights: Lights | None = None
     anchors: NDArray[np.bool_] | None = None
     provenance: Mapping[str, str] | None = None
+    group: str = ""
 
 
 def check_size(file: str, tracks: int, steps: int) -> None:
@@ -145,7 +147,7 @@ def recordings(rows: Rows, scene: Scene, seconds: float, counts: Counter[str]) -
             begin_step=begin,
             id=scene.id if per >= scene.steps else f"{scene.id}/{begin // per:04d}",
             site=scene.site,
-            group=scene.id,
+            group=scene.group or scene.id,
             start=begin * scene.dt,
             dt=scene.dt,
             road=scene.road,

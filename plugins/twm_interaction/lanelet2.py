@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from twm_core.data.recording import LARGEST
 from twm_core.data.xml_children import read_children
 from twm_core.errors import DataError
 from twm_core.extras import need
@@ -130,6 +131,8 @@ def _number(text: str | None, what: str, whose: str) -> float:
         raise DataError(f"{whose}: {what} is {text.strip()[:40]!r}, not a number", "repair the file") from None
     if not math.isfinite(value):
         raise DataError(f"{whose}: {what} is not a finite number", "repair the file")
+    if abs(value) > LARGEST:
+        raise DataError(f"{whose}: {what} is {value:g}, which is impossible", "repair the file")
     return value
 
 

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from twm_core.data.lane_lines import Lanelet, make_lanes
+from twm_core.data.lane_lines import LONGEST_LANE, Lanelet, line_length, make_lanes
 from twm_core.data.scenario import RoadLine, RoadMap
+from twm_core.errors import DataError
 from twm_interaction.lanelet2 import Floats, OsmMap, Relation, metres_per_second
 
 DRIVEN = ("", "road", "highway", "play_street", "emergency_lane", "bus_lane", "bicycle_lane", "exit")
@@ -88,6 +89,8 @@ def _lanelets(osm: OsmMap, driven: dict[str, Bounds]) -> list[Lanelet]:
         begins.setdefault((bounds.left[0], bounds.right[0]), []).append(name)
     found = []
     for name, bounds in driven.items():
+        if (length := max(line_length(osm.line(side)) for side in bounds)) > LONGEST_LANE:
+            raise DataError(f"{osm.name}: lanelet {name} is {length:g} m long, which is impossible", "repair the nodes of its ways")
         found.append(
             Lanelet(
                 id=name,

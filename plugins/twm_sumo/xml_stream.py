@@ -77,7 +77,7 @@ def number(value: str, what: str, where: str) -> float:
     except ValueError:
         found = math.nan
     if not abs(found) <= LARGEST:
-        raise DataError(f"{where}: {what} is {value!r}, which is not a possible number", "repair the line")
+        raise DataError(f"{where}: {what} is {value[:40]!r}, which is not a possible number", "repair the line")
     return found
 
 
@@ -85,6 +85,6 @@ def seconds(value: str, where: str) -> float:
     """A time: seconds, or hours:minutes:seconds with or without days before them."""
     parts = value.split(":")
     if not 1 <= len(parts) <= 4:
-        raise DataError(f"{where}: time is {value!r}", "times are seconds, h:m:s or d:h:m:s")
+        raise DataError(f"{where}: time is {value[:40]!r}", "times are seconds, h:m:s or d:h:m:s")
     factors = (86400.0, 3600.0, 60.0, 1.0)[-len(parts) :]
     return math.fsum(f * number(p, "time", where) for f, p in zip(factors, parts, strict=True))

@@ -44,7 +44,7 @@ def seconds_of(path: Path, *, frame: str, time: str, fps: float) -> float:
                 seconds = parse_time(text)
                 if seconds is None or not abs(seconds) < 1e12:
                     raise DataError(
-                        f"{path}, row {chunk.line[row]}, column {time!r}: {text!r} is no time",
+                        f"{path}, row {chunk.line[row]}, column {time!r}: {text[:40]!r} is no time",
                         "write seconds, milliseconds, or a date and time such as 2025-05-01T08:00:00.5",
                     )
                 return seconds - int(chunk[frame][row]) / fps

@@ -245,7 +245,7 @@ def read_mapping(path: Path) -> Mapping:
     """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: {error}", "write a mapping file; `twm data example columns FOLDER` writes one to begin with") from error
     try:
         return Mapping.model_validate(data)

@@ -43,7 +43,7 @@ def read_scales(path: Path) -> dict[str, Scale]:
     """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: {error}", "a table per site: [A], metres_per_pixel = 0.05") from error
     scales = {}
     for site, table in data.items():

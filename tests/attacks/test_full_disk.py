@@ -6,14 +6,24 @@ Each time: one `TwmError`, the former state opens, and once there is room the sa
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from faulty_disk import FULL, Counter, counted, refusing
+from faulty_disk import FULL, Counter, contents, counted, refusing
 from works import NAMES, Work, former_state_opens, fresh, nothing_is_left, result, unfinished
 
+from twm_core import training_loop
+from twm_core.assembly import assemble
+from twm_core.checkpoint import save_checkpoint
 from twm_core.errors import TwmError
+from twm_core.manifest import RunFolder, verify_files
+from twm_core.recipe import file_layer, option_layer, resolve
+from twm_core.registry import Registry
+from twm_core.training import train
 
 
 def refusal(disk: Counter, do: Callable[[], object]) -> TwmError | None:
@@ -54,3 +64,44 @@ def test_a_disk_that_refuses_any_operation_loses_nothing(name: str, offset: int,
             nothing_is_left(work, place)
         assert result(work, place) == wanted, told
     assert refused >= 2
+
+
+@pytest.fixture(scope="module")
+def trained(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A run of two steps, and what its last checkpoint was saved with."""
+    kept: dict[str, Any] = {}
+
+    def keeping(run: RunFolder, **given: Any) -> Path:
+        kept.update(given)
+        return save_checkpoint(run, **given)
+
+    path = tmp_path_factory.mktemp("trained") / "run"
+    layers = [file_layer(Path(__file__).parents[1] / "tiny.toml"), option_layer("training.steps", 2, "test")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_loop, "save_checkpoint", keeping)
+        train(assemble(resolve(layers), registry), registry, path)
+    return path, kept
+
+
+@pytest.mark.parametrize("number", [*FULL, errno.EROFS], ids=errno.errorcode.get)
+def test_a_disk_that_refuses_any_operation_of_saving_leaves_the_last_checkpoint(
+    number: int, trained: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    before, given = trained
+    given = {**given, "step": 3, "best": True}
+    shutil.copytree(before, tmp_path / "whole")
+    with counted(Counter()) as undisturbed:
+        save_checkpoint(RunFolder(tmp_path / "whole"), **given)
+    refused = 0
+    for at in range(len(undisturbed.names)):
+        run = RunFolder(shutil.copytree(before, tmp_path / f"run-{at}"))
+        error = refusal(refusing(at, number), partial(save_checkpoint, run, **given))
+        assert verify_files(run.find("latest"))["step"] in (2, 3)
+        assert verify_files(run.find("best"))["step"] in (2, 3)
+        if error is not None:
+            refused += 1
+            assert "cannot write checkpoint" in error.message
+            assert f"the last good checkpoint is {run.find('latest')}" in str(error.hint)
+            save_checkpoint(run, **given)
+        assert contents(run.path) == contents(tmp_path / "whole"), f"operation {at}"
+    assert refused > 5

@@ -50,7 +50,7 @@ def test_python_blocks_run(block: Block, workplace: Path) -> None:
     if "conformance(" in block.text and 'conformance("twm"' not in block.text:
         compile(block.text, block.id, "exec")  # of a package or file of the manual, on which other tests run the kit
         return
-    if "open_store(" in block.text:  # of a store that commands before it on the page make
+    if re.search(r"\b(open|edit)_store\(", block.text):  # of a store that commands before it on the page make
         pytest.importorskip("pyarrow", reason="needs the extra data")
         before = [line for b in blocks(block.page) if b.number < block.number for line in b.commands if line.startswith("twm data ")]
         assert before

@@ -22,7 +22,7 @@ from typing import Any
 from twm_core.data.import_identity import recorded_options, sources_facts
 from twm_core.data.import_run import ImportRun, MapCameLateError
 from twm_core.data.reader import Reader
-from twm_core.data.store_draft import CannotWriteError, partial_folder
+from twm_core.data.store_draft import CannotWriteError
 from twm_core.data.store_manifest import StoredReader
 from twm_core.data.store_writer import SHARD_BYTES, StoreWriter
 from twm_core.errors import DataError, TwmError
@@ -91,6 +91,7 @@ def import_sources(
         shard_bytes: About how long shards are.
 
     Raises:
+        BusyError: Another process writes the store.
         DataError: The input is bad, or lane features are asked for and no recording has a road map (nothing is left behind); or the
             store cannot be written (the same command continues).
     """
@@ -106,8 +107,8 @@ def import_sources(
         "sources": sources_facts(sources),
         "shard_bytes": shard_bytes,
     }
-    existed = partial_folder(out).exists() and not restart
     writer = StoreWriter(out, command=command, append=append, restart=restart, shard_bytes=shard_bytes)
+    continued = writer.resumed
     observe = observe or Reporter()
     try:
         run = ImportRun(reader, writer, features, skip_bad, observe)
@@ -115,8 +116,7 @@ def import_sources(
             run.all(sources)
         except MapCameLateError as late:
             observe.note(f"{late.scenario} has a road map, those before it have none: beginning again, with the features of lanes")
-            writer.remove()
-            writer = StoreWriter(out, command=command, append=append, restart=True, shard_bytes=shard_bytes)
+            writer.begin_again()
             writer.fix_features(late.features)
             run = ImportRun(reader, writer, features, skip_bad, observe)
             run.all(sources)
@@ -132,10 +132,11 @@ def import_sources(
         )
         writer.finish([entry])
     except CannotWriteError:
+        writer.release()
         raise
     except TwmError:
         # Nobody gains from the first half of an import that cannot be completed; one that was there before is the user's.
-        writer.release() if existed else writer.remove()
+        writer.release() if continued else writer.remove()
         raise
     except BaseException:
         writer.release()

@@ -18,6 +18,9 @@ from twm_core.data.scenario import Lane
 SPACING = 2.0
 """Metres between two points of a centre line, about."""
 
+LONGEST_LANE = 20_000.0
+"""Metres of the longest lane that is believed: memory for its points is taken in proportion to its length."""
+
 ASSUMED_WIDTH = 3.5
 """Metres, of a lane with neither bounds nor a width."""
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from twm_core.atomic import new_folder
 from twm_core.data.schema import EXISTENCE_CODES
 from twm_core.data.store import Store, open_store
+from twm_core.data.store_locking import only_writer
 from twm_core.data.store_manifest import MAP_COLUMNS
 from twm_core.errors import DataError
 from twm_core.extras import need
@@ -41,22 +42,24 @@ def write_parquet(store: Store | Path, folder: Path) -> Path:
 
     Raises:
         UsageError: The extra `data` is not installed.
+        BusyError: Another process writes the folder.
         DataError: The store is damaged, or the folder is there or cannot be written.
     """
     pa, pq = need("pyarrow", "data"), need("pyarrow.parquet", "data")
     opened = store if isinstance(store, Store) else open_store(store)
-    if folder.exists():
-        raise DataError(f"{folder} is there already", "give another name or remove it")
-    try:
-        with new_folder(folder) as beside:
-            schema = _row_schema(pa, opened)
-            with pq.ParquetWriter(beside / ROWS, schema) as writer:
-                for batch in _batches(opened):
-                    writer.write_table(pa.concat_tables(pa.table(_rows(pa, opened, i), schema=schema) for i in batch))
-            pq.write_table(_scenarios(pa, opened), beside / SCENARIOS)
-            pq.write_table(_roads(pa, opened), beside / ROADS)
-    except OSError as error:
-        raise DataError(f"cannot write {folder}: {error.strerror or error}", "make room or choose another place") from error
+    with only_writer(folder, "folder", new=True):
+        if folder.exists():
+            raise DataError(f"{folder} is there already", "give another name or remove it")
+        try:
+            with new_folder(folder) as beside:
+                schema = _row_schema(pa, opened)
+                with pq.ParquetWriter(beside / ROWS, schema) as writer:
+                    for batch in _batches(opened):
+                        writer.write_table(pa.concat_tables(pa.table(_rows(pa, opened, i), schema=schema) for i in batch))
+                pq.write_table(_scenarios(pa, opened), beside / SCENARIOS)
+                pq.write_table(_roads(pa, opened), beside / ROADS)
+        except OSError as error:
+            raise DataError(f"cannot write {folder}: {error.strerror or error}", "make room or choose another place") from error
     return folder
 
 

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from twm_core.data.parquet import ROADS, ROWS, SCENARIOS
 from twm_core.data.scenario import Lights, RoadMap, Scenario
 from twm_core.data.schema import EXISTENCE_CODES
-from twm_core.data.store_draft import partial_folder
 from twm_core.data.store_manifest import MAP_COLUMNS, StoredReader
 from twm_core.data.store_roads import road_from
 from twm_core.data.store_tensors import DTYPES
@@ -40,11 +39,10 @@ def read_parquet(folder: Path, out: Path) -> Path:
 
     Raises:
         UsageError: The extra `data` is not installed.
+        BusyError: Another process writes the store.
         DataError: A table is missing or malformed, or contradicts another; nothing is left behind.
     """
     pa, pq = need("pyarrow", "data"), need("pyarrow.parquet", "data")
-    if partial_folder(out).exists():
-        raise DataError(f"{partial_folder(out)} is from an interrupted import", "finish it with the same command, or remove it")
     for name in (ROWS, SCENARIOS):
         if not (folder / name).is_file():
             raise DataError(f"{folder} has no {name}", "give a folder that twm data pack --format parquet wrote")
@@ -55,7 +53,7 @@ def read_parquet(folder: Path, out: Path) -> Path:
         rows, empty = _by_scenario(file), file.schema_arrow.empty_table()
         roads = {r["road"]: r for r in pq.read_table(folder / ROADS).to_pylist()} if (folder / ROADS).is_file() else {}
         readers = [StoredReader.model_validate(r) for r in about["readers"]]
-        writer = StoreWriter(out, command={"parquet": True})
+        writer = StoreWriter(out, command={"parquet": True}, resume=False)
         try:
             writer.open_source({"name": "parquet", "files": [], "reader": 0})
             maps: dict[int, RoadMap] = {}

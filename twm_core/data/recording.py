@@ -20,6 +20,9 @@ from twm_core.errors import DataError
 UNKNOWN = -2
 """In `leader` and `follower`: the files do not say. -1 says that there is none."""
 
+LARGEST = 1e8
+"""No quantity of a recording is larger (metres, radians, m/s, m/s^2): no coordinate of the Earth in any projection is."""
+
 COLUMNS = {
     "x": "m",
     "y": "m",
@@ -67,7 +70,8 @@ class Recording:
         skipped: What the reader left out of this stretch, by reason.
 
     Raises:
-        DataError: The arrays contradict one another, or a position that exists is not finite (recording and track are named).
+        DataError: The arrays contradict one another, a position that exists is not finite, or a value is beyond `LARGEST` (recording and
+            track are named).
     """
 
     id: str
@@ -115,14 +119,19 @@ class Recording:
             raise DataError(f"recording {self.id}: its ego is track number {self.ego} of {tracks}")
         if self.lights is not None:
             self._check_lights(self.lights)
-        bad = (self.code != OCCLUDED) & ~(np.isfinite(self.columns["x"]) & np.isfinite(self.columns["y"]))
+        here = self.code != OCCLUDED
+        self._refuse_rows(here & ~(np.isfinite(self.columns["x"]) & np.isfinite(self.columns["y"])), "position is not a finite number")
+        for name, values in self.columns.items():
+            self._refuse_rows(here & (np.abs(values) > LARGEST), f"{name} is beyond {LARGEST:g} {COLUMNS[name]}, which is impossible")
+
+    def _refuse_rows(self, bad: NDArray[np.bool_], why: str) -> None:
+        """Raise a `DataError` that names the first of these rows, if there is one."""
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
             i = int(np.searchsorted(self.offset, row, side="right") - 1)
             step = int(self.first[i]) + row - int(self.offset[i])
             raise DataError(
-                f"{self.id}: track {self.track[i]}, step {step}: position is not a finite number ({int(bad.sum())} such rows)",
-                "remove or repair these rows",
+                f"{self.id}: track {self.track[i]}, step {step}: {why} ({int(bad.sum())} such rows)", "remove or repair these rows"
             )
 
     def _check_lights(self, lights: Lights) -> None:

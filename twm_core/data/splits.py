@@ -6,6 +6,9 @@
 * *vehicle*: of each recording, vehicles are drawn for the splits; every scenario stands in all three, and each scores its own vehicles.
   Training shows its own vehicles only, because models learn from every agent they see.
 
+Only vehicles that the recordings let one score (`Scenario.eligible`) are drawn, shared out and counted as a split's own; a piece without
+one is left out. With *vehicle* all others belong to train, which learns from them; no split scores them.
+
 A vehicle is known by (group, track), see `Scenario.group`. It belongs to the first of train, val, test that shows it, and only that split
 scores it: who drives across a cut stays visible afterwards, as context. The result is a list of pieces for each split,
 
@@ -121,6 +124,7 @@ class _Entry:
     track: tuple[str, ...]
     first: NDArray[np.int64]
     end: NDArray[np.int64]
+    eligible: NDArray[np.bool_]
 
     @property
     def stop(self) -> float:
@@ -166,19 +170,23 @@ def make_splits(
         spans = _by_time(entries, part, gap_seconds)
     else:
         spans = {name: [(e, 0, e.steps) for e in entries] for name in NAMES}
-    owner = _drawn(entries, part, seed) if by == "vehicle" else _owners(spans)
+    may = {(e.group, e.track[i]) for e in entries for i in np.flatnonzero(e.eligible).tolist()}
+    owner = _drawn(entries, may, part, seed) if by == "vehicle" else _owners(spans)
     pieces: dict[str, tuple[Piece, ...]] = {}
     report: dict[str, dict[str, int]] = {}
     for name in NAMES:
         made: list[Piece] = []
-        own, others = set[tuple[str, str]](), set[tuple[str, str]]()
+        own, others, unscored = set[tuple[str, str]](), set[tuple[str, str]](), set[tuple[str, str]]()
         for entry, begin, end in spans[name]:
             shown = np.flatnonzero((entry.first < end) & (entry.end > begin))
             mine = [i for i in shown.tolist() if owner[entry.group, entry.track[i]] == name]
-            own |= {(entry.group, entry.track[i]) for i in mine}
-            others |= {(entry.group, entry.track[i]) for i in shown.tolist()} - own
+            scored = [i for i in mine if entry.eligible[i]]
+            own |= {(entry.group, entry.track[i]) for i in scored}
+            shown_names = {(entry.group, entry.track[i]) for i in shown.tolist()}
+            others |= (shown_names & may) - own
+            unscored |= shown_names - may
             # A piece without a vehicle of its own has nothing to score and, in training, nothing to show.
-            if mine:
+            if scored:
                 made.append(Piece(entry.id, begin, end, None if len(mine) == len(shown) else tuple(mine)))
         pieces[name] = tuple(made)
         report[name] = {
@@ -187,6 +195,8 @@ def make_splits(
             "vehicles of other splits shown as context": len(others),
             "scenarios without a vehicle of the split": len(spans[name]) - len(made),
         }
+        if unscored:
+            report[name]["vehicles that no split may score"] = len(unscored)
     used = sum(end - begin for name in NAMES[: 1 if by == "vehicle" else 3] for _, begin, end in spans[name])
     report["train"]["steps left out between splits"] = sum(e.steps for e in entries) - used
     rule: dict[str, Any] = {"by": by, "shares": list(shares)}
@@ -196,7 +206,9 @@ def make_splits(
 
 def _entry(s: Scenario) -> _Entry:
     # Scenarios that name no recording share none.
-    return _Entry(s.id, s.site, s.group or f"\0{s.id}", s.start, s.dt, s.steps, s.track, np.array(s.first), np.array(s.first + s.length))
+    group = s.group or f"\0{s.id}"
+    eligible = np.ones(len(s.first), dtype=bool) if s.eligible is None else np.array(s.eligible)
+    return _Entry(s.id, s.site, group, s.start, s.dt, s.steps, s.track, np.array(s.first), np.array(s.first + s.length), eligible)
 
 
 def _places(entries: Sequence[_Entry]) -> list[list[_Entry]]:
@@ -306,15 +318,21 @@ def _owners(spans: _Spans) -> dict[tuple[str, str], str]:
     return owner
 
 
-def _drawn(entries: Sequence[_Entry], shares: Sequence[float], seed: int) -> dict[tuple[str, str], str]:
-    """Vehicles of each group drawn for the splits, in the wanted shares; independent of the order of scenarios."""
-    vehicles: dict[str, set[str]] = {}
-    for e in entries:
-        vehicles.setdefault(e.group, set()).update(e.track)
-    owner: dict[tuple[str, str], str] = {}
-    for group, names in vehicles.items():
-        order = sorted(names, key=lambda n: hashlib.blake2b(f"{seed}/{group}/{n}".encode(), digest_size=16).digest())
-        ends = [round(len(order) * sum(shares[: i + 1])) for i in range(3)]
-        for place, name in enumerate(order):
-            owner[group, name] = NAMES[next(i for i, end in enumerate(ends) if place < end)]
+def _drawn(entries: Sequence[_Entry], may: set[tuple[str, str]], shares: Sequence[float], seed: int) -> dict[tuple[str, str], str]:
+    """Vehicles that may be scored, drawn for the splits in the wanted shares, of each group as of all; the others belong to train.
+
+    Independent of the order of scenarios. One vehicle after another, group by group, goes to the split that lacks most, so that recordings
+    of few vehicles fill all splits too.
+    """
+
+    def mixed(*names: str) -> bytes:
+        return hashlib.blake2b("/".join((str(seed), *names)).encode(), digest_size=16).digest()
+
+    owner = {(e.group, name): "train" for e in entries for name in e.track}
+    counts = np.zeros(len(NAMES))
+    places = {group: mixed(group) for group in {e.group for e in entries}}
+    for vehicle in sorted(may, key=lambda v: (places[v[0]], mixed(*v))):
+        split = int(np.argmax((counts.sum() + 1) * np.asarray(shares) - counts))
+        counts[split] += 1
+        owner[vehicle] = NAMES[split]
     return owner

@@ -4,15 +4,17 @@
     scenario = store.scenario(17)          # 0.1 ms; nothing is copied but the names of its tracks
     rows = store.arrays(17)                # the same arrays without a Scenario around them, for loops over many windows
 
-What the files hold stands in `twm_core.data.store_manifest`. Opening checks the schema, the sizes of all files and the table of
-scenarios; `validate` reads everything. Road maps are made once and shared by the scenarios of a site. Torch-free.
+What the files hold stands in `twm_core.data.store_manifest`. Opening checks the schema, the sizes of all files, the table of scenarios
+and a sample of the files' blocks (`twm_core.data.store_blocks`); `validate` reads everything. An open store keeps the scenarios and splits
+that it had when it was opened, whatever is added to it since. Road maps are made once and shared by the scenarios of a site. Torch-free.
 """
 
 from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 from weakref import WeakValueDictionary
@@ -22,10 +24,12 @@ from numpy.typing import NDArray
 
 from twm_core.atomic import write_text
 from twm_core.data.scenario import Lights, RoadMap, Scenario
+from twm_core.data.store_blocks import check_sample
 from twm_core.data.store_files import MappedFiles, check_size
 from twm_core.data.store_index import Index
 from twm_core.data.store_ledger import Known
-from twm_core.data.store_manifest import MANIFEST, SHARD_AXES, StoreManifest, read_store_manifest, shard_columns
+from twm_core.data.store_locking import only_writer
+from twm_core.data.store_manifest import AGAIN, MANIFEST, SCHEMA, SHARD_AXES, StoreManifest, read_store_manifest, shard_columns
 from twm_core.data.store_roads import road_from
 from twm_core.data.store_sources import StoredSource, read_sources
 from twm_core.data.store_tensors import text_value
@@ -51,10 +55,11 @@ class Arrays(NamedTuple):
 
 
 class Store:
-    """An open store. Made by `open_store`; it can be sent to other processes, which open the same folder.
+    """An open store. Made by `open_store`; it can be sent to other processes, which open the same generation of the same folder.
 
     Args:
         path: Its folder.
+        held: What a process that has it open already knows of it: its manifest and the lengths of its table.
 
     Attributes:
         path: Its folder.
@@ -65,14 +70,14 @@ class Store:
         DataError: As for `open_store`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, held: tuple[StoreManifest, Mapping[str, int]] | None = None) -> None:
         self.path = path
-        self.manifest: StoreManifest = read_store_manifest(path)
-        for facts in self.manifest.files:
-            check_size(path, facts.file, facts.bytes)
-        self.index = Index(path / self.manifest.index.file)
+        self.manifest, self.index = _opened(path) if held is None else (held[0], _opened_again(path, *held))
         self.features = self.manifest.feature_names
-        self._files = MappedFiles(path, self.index, shard_columns(len(self.features), self.manifest.actions))
+        # Where it was opened before, its files were checked there.
+        unchecked = [] if held else [*self.manifest.shards, *self.manifest.maps]
+        self._files = MappedFiles(path, self.index, shard_columns(len(self.features), self.manifest.actions), unchecked)
+        self._locked = False
         self._roads: WeakValueDictionary[tuple[int, float, float], RoadMap] = WeakValueDictionary()
         self._recent: OrderedDict[tuple[int, float, float], RoadMap] = OrderedDict()
         self._lane_names: OrderedDict[tuple[int, int, int], tuple[str, ...]] = OrderedDict()
@@ -80,8 +85,8 @@ class Store:
     def __len__(self) -> int:
         return self.index.scenarios
 
-    def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
-        return Store, (self.path,)
+    def __reduce__(self) -> tuple[type[Store], tuple[Path, tuple[StoreManifest, Mapping[str, int]]]]:
+        return Store, (self.path.absolute(), (self.manifest, self.index.lengths()))
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -94,7 +99,7 @@ class Store:
         return _Scenarios(self)
 
     @property
-    def generation(self) -> int:
+    def additions(self) -> int:
         """How often scenarios were added to the store after it was made."""
         return int(self.manifest.index.file.removeprefix("index-").removesuffix(".safetensors"))
 
@@ -215,9 +220,9 @@ class Store:
         """The sources, those that could not be read included.
 
         Raises:
-            DataError: The sources file is damaged.
+            DataError: The sources file is damaged, or the store was replaced by another since it was opened.
         """
-        return read_sources(self.path / self.manifest.sources.file)
+        return read_sources(self.path, self.manifest.sources)
 
     def validate(self) -> list[str]:
         """Everything that is wrong with the store, file by file; empty if nothing is. Reads all of it; see `validate_store`."""
@@ -232,14 +237,24 @@ class Store:
             splits: Any JSON.
 
         Raises:
-            DataError: The manifest cannot be written.
+            BusyError: Another process writes the store.
+            DataError: The store was changed since it was opened, or the manifest cannot be written.
         """
-        manifest = self.manifest.model_copy(update={"splits": json.loads(json.dumps(splits))})
-        try:
-            write_text(self.path / MANIFEST, manifest.text())
-        except OSError as error:
-            raise DataError(f"cannot write {self.path / MANIFEST}: {error.strerror}", "check permissions and free space") from error
-        self.manifest = manifest
+        with nullcontext() if self._locked else only_writer(self.path):
+            now = read_store_manifest(self.path)
+            if (now.generation, now.sha256) != (self.manifest.generation, self.manifest.sha256):
+                raise DataError(
+                    f"store {self.path} was changed since it was opened: its generation was {self.manifest.generation} and is"
+                    f" {now.generation}; the split was not written",
+                    AGAIN,
+                )
+            changes = {"splits": json.loads(json.dumps(splits)), "generation": now.generation + 1, "schema_of": SCHEMA}
+            text = now.model_copy(update=changes).text()
+            try:
+                write_text(self.path / MANIFEST, text)
+            except OSError as error:
+                raise DataError(f"cannot write {self.path / MANIFEST}: {error.strerror}", "check permissions and free space") from error
+            self.manifest = StoreManifest.model_validate_json(text)
 
     def known(self) -> Known:
         """What a writer that adds scenarios must know."""
@@ -280,9 +295,64 @@ def open_store(path: Path | str) -> Store:
     """Open the store in the folder `path`.
 
     Raises:
-        DataError: There is none, a newer twm wrote it, or a file is missing or has not the size that the manifest names.
+        DataError: There is none, a newer twm wrote it, a file is missing or has not the size that the manifest names, or a block that was
+            read is not as it was written.
     """
     return Store(Path(path))
+
+
+@contextmanager
+def edit_store(path: Path | str) -> Iterator[Store]:
+    """Open a store to change it: no other process writes it during the block.
+
+    Args:
+        path: Its folder.
+
+    Yields:
+        The store, opened while the lock is held.
+
+    Raises:
+        BusyError: Another process writes it.
+        DataError: As for `open_store`.
+    """
+    with only_writer(Path(path)):
+        store = open_store(path)
+        store._locked = True
+        try:
+            yield store
+        finally:
+            store._locked = False
+
+
+def _opened(path: Path) -> tuple[StoreManifest, Index]:
+    """Manifest and table of one generation; files of a former one may vanish while they are opened."""
+    manifest = read_store_manifest(path)
+    while True:
+        try:
+            for facts in manifest.files:
+                check_size(path, facts.file, facts.bytes)
+            check_sample(path, manifest)
+            return manifest, Index(path / manifest.index.file)
+        except DataError:
+            now = read_store_manifest(path)
+            if now == manifest:
+                raise
+            manifest = now
+
+
+def _opened_again(path: Path, manifest: StoreManifest, lengths: Mapping[str, int]) -> Index:
+    """The table of a generation that is open elsewhere. Additions go to the ends of the tables, so it is the beginning of today's."""
+    now = read_store_manifest(path)
+    while True:
+        if not now.holds(manifest):
+            raise DataError(f"{path} is not the store that was opened: its scenarios are others", AGAIN)
+        try:
+            return Index(path / now.index.file, lengths)
+        except DataError:
+            later = read_store_manifest(path)
+            if later == now:
+                raise
+            now = later
 
 
 def _given(array: NDArray[Any] | None) -> NDArray[Any] | None:

@@ -54,6 +54,7 @@ def build_manifest(
     return StoreManifest.model_validate(
         {
             "schema": {"name": SCHEMA_NAME, "version": SCHEMA_VERSION},
+            "generation": 0 if base is None else base.generation + 1,
             "readers": [*(base.readers if base else []), *readers],
             "units": UNITS,
             "frame": FRAME,

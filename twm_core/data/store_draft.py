@@ -11,7 +11,6 @@ interruptions.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from twm_core.atomic import sync
 from twm_core.data.store_journal import Journal
 from twm_core.data.store_ledger import AXES, Known, Ledger
+from twm_core.data.store_locking import partial_folder
 from twm_core.data.store_manifest import MAP_COLUMNS, MAPS, SHARDS, shard_columns
 from twm_core.data.store_resume import difference, finished_by, replay
 from twm_core.data.store_spool import Spool
@@ -38,13 +38,8 @@ class CannotWriteError(DataError):
     """The disk is full or may not be written; what was written is kept, and the same command continues."""
 
 
-def partial_folder(out: Path) -> Path:
-    """Where a store is written until it is finished."""
-    return out.with_name(f"{out.name}.partial")
-
-
 class Draft:
-    """A draft, begun or continued.
+    """A draft, begun or continued, by the writer that holds the lock of the store.
 
     Args:
         out: Folder of the store.
@@ -57,7 +52,7 @@ class Draft:
         ledger: What has been written.
 
     Raises:
-        DataError: Another process writes it, it is from another command, or the folder cannot be written.
+        DataError: It is from another command, or the folder cannot be written.
     """
 
     def __init__(self, out: Path, *, command: Mapping[str, Any], known: Known, limit: int) -> None:
@@ -71,7 +66,6 @@ class Draft:
             for name in (SHARDS, MAPS):
                 (self.folder / "store" / name).mkdir(parents=True, exist_ok=True)
             self._journal = Journal(self.folder / JOURNAL)
-            self._lock()
             self._resume(command)
 
     @contextmanager
@@ -85,17 +79,6 @@ class Draft:
                 f"cannot write {error.filename or self.folder}: {error.strerror}",
                 "make room or choose another place, then give the same command",
             ) from error
-
-    def _lock(self) -> None:
-        if sys.platform == "win32":
-            return
-        import fcntl
-
-        try:
-            fcntl.flock(self._journal.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self.release()
-            raise DataError(f"another process is writing {self.out}", "wait until it has finished") from error
 
     def _resume(self, command: Mapping[str, Any]) -> None:
         """Make the ledger of the journal, and the spool agree with it; refuse a folder of another command."""

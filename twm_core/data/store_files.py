@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from twm_core.data.store_blocks import check_one
 from twm_core.data.store_index import Index
-from twm_core.data.store_manifest import MAP_AXES, MAP_COLUMNS, MAPS, SHARD_AXES, SHARDS
+from twm_core.data.store_manifest import MAP_AXES, MAP_COLUMNS, MAPS, SHARD_AXES, SHARDS, StoredFile
 from twm_core.data.store_tensors import REMEDY, Column, map_tensors
 from twm_core.errors import DataError
 
@@ -21,10 +22,12 @@ class MappedFiles:
         folder: Folder of the store.
         index: Its table of scenarios, which says where each lies.
         columns: The tensors of its shards.
+        unchecked: Files of which a block is compared with its hash when they are first needed.
     """
 
-    def __init__(self, folder: Path, index: Index, columns: Sequence[Column]) -> None:
+    def __init__(self, folder: Path, index: Index, columns: Sequence[Column], unchecked: Iterable[StoredFile] = ()) -> None:
         self._folder, self._index = folder, index
+        self._unchecked = {facts.file: facts for facts in unchecked}
         self._columns = {SHARDS: columns, MAPS: MAP_COLUMNS}
         self._axes = [(c.name, SHARD_AXES.index(c.axis)) for c in columns]
         self._open_files: dict[tuple[str, int], dict[str, NDArray[Any]]] = {}
@@ -59,7 +62,10 @@ class MappedFiles:
         return found
 
     def _opened(self, word: str, number: int) -> dict[str, NDArray[Any]]:
-        file = self._folder / word / f"{number:06d}.safetensors"
+        name = f"{word}/{number:06d}.safetensors"
+        file = self._folder / name
+        if name in self._unchecked:
+            check_one(self._folder, self._unchecked[name])
         found = map_tensors(file)
         for column in self._columns[word]:
             tensor = found.get(column.name)
@@ -69,7 +75,7 @@ class MappedFiles:
 
 
 def check_size(folder: Path, name: str, size: int) -> None:
-    """Check that a file of a store is there whole.
+    """Check that a file of a store is there whole, and in the store.
 
     Raises:
         DataError: It is not.
@@ -77,6 +83,10 @@ def check_size(folder: Path, name: str, size: int) -> None:
     file = folder / name
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise DataError(f"the manifest of {folder} names the file {name} outside of it", REMEDY)
+    if any(p.is_symlink() for p in (file, *file.parents[: len(Path(name).parts) - 1])) and not file.resolve().is_relative_to(
+        folder.resolve()
+    ):
+        raise DataError(f"{file} is a link to {file.resolve()}, outside of the store", "put the file itself there")
     if not file.is_file():
         raise DataError(f"{file} is missing", REMEDY)
     found = file.stat().st_size

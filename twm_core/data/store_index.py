@@ -6,6 +6,7 @@ somebody asks for them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,14 @@ class Index:
 
     Args:
         file: The index file of a store.
+        only: Only so many entries of each axis, as `lengths` of an older table gives them: additions follow what was there.
 
     Raises:
         DataError: The file is missing, truncated, or has other columns than `INDEX`.
     """
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, file: Path, only: Mapping[str, int] | None = None) -> None:
+        self._file, self._only = file, dict(only or {})
         self.columns = map_tensors(file)
         for column in INDEX:
             found = self.columns.get(column.name)
@@ -45,7 +47,11 @@ class Index:
             length = len(self.columns[column.name])
             if axes.setdefault(column.axis, length) != length:
                 raise DataError(f"{file}: column {column.name} has {length} entries instead of {axes[column.axis]}", REMEDY)
-        self.scenarios, self.roads = axes["scenarios"], axes["roads"]
+        self._listed = axes["scenarios"]
+        for column in INDEX:
+            if column.axis in ("scenarios", "roads"):
+                self.columns[column.name] = self.columns[column.name][: self._only.get(column.axis)]
+        self.scenarios, self.roads = len(self.columns["shard"]), len(self.columns["road_file"])
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self.columns[name]
@@ -53,6 +59,10 @@ class Index:
     def axis(self, name: str) -> NDArray[np.int64]:
         """How many entries each scenario has on an axis of `SHARD_AXES`."""
         return self.columns["count"][:, SHARD_AXES.index(name)]
+
+    def lengths(self) -> dict[str, int]:
+        """How many entries each axis has."""
+        return {"scenarios": self.scenarios, "roads": self.roads, "sites": len(self.sites), "groups": len(self.groups)}
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
@@ -81,9 +91,9 @@ class Index:
             raise DataError(f"{self._file}: column {column} is damaged: {error}", REMEDY) from error
         if not isinstance(found, list) or not all(isinstance(n, str) for n in found):
             raise DataError(f"{self._file}: column {column} is not a list of names", REMEDY)
-        if column == "ids" and len(found) != self.scenarios:
-            raise DataError(f"{self._file}: {len(found)} ids of {self.scenarios} scenarios", REMEDY)
-        return tuple(found)
+        if column == "ids" and len(found) != self._listed:
+            raise DataError(f"{self._file}: {len(found)} ids of {self._listed} scenarios", REMEDY)
+        return tuple(found[: self._only.get("scenarios" if column == "ids" else column)])
 
 
 def build_index(file: Path, ledger: Ledger, base: Index | None) -> dict[str, Any]:

@@ -19,12 +19,7 @@ class Journal:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-
-    @property
-    def handle(self) -> int:
-        """The open file, to lock."""
-        return self._handle
+        self._handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o644)
 
     def events(self) -> Iterator[tuple[int, Event]]:
         """Every whole line: where it begins, and the event."""

@@ -47,7 +47,7 @@ class Segment:
         totals: Entries on each axis.
         bytes: Length.
         records: Own entries on each axis, and the crc32, of every record.
-        sealed: The finished file, `bytes` and `sha256`.
+        sealed: The finished file, `bytes`, `sha256` and `blocks`.
     """
 
     totals: list[int]
@@ -224,7 +224,7 @@ class Ledger:
 
     def _file(self, facts: dict[str, Any]) -> None:
         segment = self.segments[facts["word"]][facts["segment"]]
-        segment.sealed = {"bytes": facts["bytes"], "sha256": facts["sha256"]}
+        segment.sealed = {name: facts[name] for name in ("bytes", "sha256", "blocks") if name in facts}
         segment.records.clear()
 
     def _finish(self, facts: dict[str, Any]) -> None:

@@ -25,8 +25,13 @@ from twm_core.data.store_tensors import REMEDY, Column
 from twm_core.errors import DataError
 from twm_core.specs import AGENT_TYPES
 
-SCHEMA_NAME, SCHEMA_VERSION = "twm-store", 1
+SCHEMA_NAME, SCHEMA_VERSION = "twm-store", 2
+"""The schema that is written. Version 1, without hashes of blocks and without a generation, is read as well."""
+
 MANIFEST, SHARDS, MAPS = "manifest.json", "shards", "maps"
+AGAIN = "open it again: give the same command again"
+"""What helps when a store was changed while it was open."""
+
 UNITS = {"length": "m", "time": "s", "angle": "rad"}
 FRAME = "world axes, right-handed, minus the origin of each scenario; positions are centres of bounding boxes"
 
@@ -100,11 +105,12 @@ class _Model(BaseModel):
 
 
 class StoredFile(_Model):
-    """A file of a store: path inside it, size, hash."""
+    """A file of a store: path inside it, size, hash, and the hashes of its blocks one after another (empty in version 1)."""
 
     file: str
     bytes: int
     sha256: str
+    blocks: str = ""
 
 
 class StoredFeature(_Model):
@@ -133,11 +139,16 @@ class SchemaOf(_Model):
     version: int
 
 
+SCHEMA = SchemaOf(name=SCHEMA_NAME, version=SCHEMA_VERSION)
+"""What is written."""
+
+
 class StoreManifest(_Model):
     """Everything about a store that is not a table.
 
     Attributes:
         schema_of: Name and version of the schema (`schema` in the file).
+        generation: How often the manifest was written after the store was made: every addition and every split raises it.
         readers: Readers with versions and options, dataset, licence and citation; a line of the sources file names one by number.
         units: Units of length, time and angle.
         frame: The frame of positions, in words.
@@ -157,6 +168,7 @@ class StoreManifest(_Model):
     """
 
     schema_of: SchemaOf = Field(alias="schema")
+    generation: int = 0
     readers: list[StoredReader]
     units: dict[str, str]
     frame: str
@@ -183,6 +195,11 @@ class StoreManifest(_Model):
     def files(self) -> list[StoredFile]:
         """Every file that belongs to the store, beside the manifest."""
         return [self.index, self.sources, *self.shards, *self.maps]
+
+    def holds(self, other: StoreManifest) -> bool:
+        """Whether everything that the store of `other` holds is still there: it is that store, or it was added to since."""
+        pairs = ((self.shards, other.shards), (self.maps, other.maps))
+        return all([f.sha256 for f in mine[: len(theirs)]] == [f.sha256 for f in theirs] for mine, theirs in pairs)
 
     def text(self) -> str:
         """The manifest as JSON, in one way only."""
@@ -230,10 +247,10 @@ def read_store_manifest(path: Path) -> StoreManifest:
         raise DataError(f"cannot read {file}: {error.strerror}", "check its permissions") from error
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise DataError(f"{file} is damaged: {error}", REMEDY) from error
-    if name != SCHEMA_NAME or not isinstance(version, int) or version != SCHEMA_VERSION:
+    if name != SCHEMA_NAME or not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
         newer = isinstance(version, int) and version > SCHEMA_VERSION
         raise DataError(
-            f"{path} has the schema {name} {version}; this twm reads {SCHEMA_NAME} {SCHEMA_VERSION}",
+            f"{path} has the schema {name} {version}; this twm reads {SCHEMA_NAME} 1 to {SCHEMA_VERSION}",
             "use a newer version of twm" if newer else "import the data again",
         )
     try:

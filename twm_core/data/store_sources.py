@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from twm_core.data.store_manifest import AGAIN, StoredFile, read_store_manifest
 from twm_core.data.store_tensors import REMEDY
 from twm_core.errors import DataError
 
@@ -33,14 +35,26 @@ class StoredSource:
     message: str = ""
 
 
-def read_sources(file: Path) -> list[StoredSource]:
-    """The sources that a file lists, those that could not be read included.
+def read_sources(folder: Path, facts: StoredFile) -> list[StoredSource]:
+    """The sources that a file of a store lists, those that could not be read included.
+
+    Args:
+        folder: The store.
+        facts: The file, as the manifest named it. Where scenarios were added since, it is the beginning of the file that replaced it.
 
     Raises:
-        DataError: The file is damaged.
+        DataError: The file is damaged, or the store was replaced by another.
     """
+    file = folder / facts.file
     try:
-        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        try:
+            text = file.read_bytes()
+        except FileNotFoundError:
+            file = folder / read_store_manifest(folder).sources.file
+            text = file.read_bytes()[: facts.bytes]
+            if hashlib.sha256(text).hexdigest() != facts.sha256:
+                raise DataError(f"{folder} is not the store that was opened: its sources are others", AGAIN) from None
+        lines = [json.loads(line) for line in text.decode("utf-8").splitlines()]
         return [
             StoredSource(s["name"], s["reader"], tuple(s["files"]), s["scenarios"], s.get("skipped", {}), s.get("message", ""))
             for s in lines

@@ -116,7 +116,8 @@ class Spool:
             if self._handle is not None:
                 os.fsync(self._handle[1])
             self.close()
-            self._handle = (segment, os.open(self.file(segment), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644))
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+            self._handle = (segment, os.open(self.file(segment), flags, 0o644))
         return self._handle[1]
 
     def close(self) -> None:

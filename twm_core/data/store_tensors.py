@@ -33,6 +33,9 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }
 """The dtypes of a store, as safetensors calls them, widest first."""
 
+BLOCK = 512 << 10
+"""Bytes of a block of a file, each of which has a hash of its own in the manifest."""
+
 REMEDY = "import the data again, or unpack the store again"
 
 
@@ -103,7 +106,7 @@ def write_tensors(file: Path, columns: Iterable[tuple[Column, int]], pieces: Ite
         pieces: The data in that order, cut anywhere.
 
     Returns:
-        `bytes` and `sha256` of the file.
+        `bytes`, `sha256` and `blocks` of the file (see `FileHash`).
 
     Raises:
         ValueError: The pieces are not as long as the tensors.
@@ -117,16 +120,59 @@ def write_tensors(file: Path, columns: Iterable[tuple[Column, int]], pieces: Ite
     text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     head = struct.pack("<Q", len(text)) + text
-    digest, written = hashlib.sha256(head), 0
+    found = FileHash()
     with new_file(file) as stream:
         stream.write(head)
+        found.update(head)
         for piece in pieces:
             stream.write(piece)
-            digest.update(piece)
-            written += len(piece)
-        if written != end:
-            raise ValueError(f"{file}: {written} bytes of data for tensors of {end}")
-    return {"bytes": len(head) + end, "sha256": digest.hexdigest()}
+            found.update(piece)
+        if found.bytes != len(head) + end:
+            raise ValueError(f"{file}: {found.bytes - len(head)} bytes of data for tensors of {end}")
+    return found.facts()
+
+
+class FileHash:
+    """What the manifest says of a file, computed while its bytes pass by.
+
+    Attributes:
+        bytes: How many have passed.
+    """
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._whole = hashlib.sha256()
+        self._block = _new_block()
+        self._blocks: list[str] = []
+
+    def update(self, piece: bytes | memoryview) -> None:
+        """The next bytes of the file."""
+        self._whole.update(piece)
+        rest = memoryview(piece)
+        while len(rest):
+            room = BLOCK - self.bytes % BLOCK
+            self._block.update(rest[:room])
+            self.bytes += len(rest[:room])
+            if self.bytes % BLOCK == 0:
+                self._blocks.append(self._block.hexdigest())
+                self._block = _new_block()
+            rest = rest[room:]
+
+    def facts(self) -> dict[str, Any]:
+        """`bytes`, `sha256` (hex) of all of them, and `blocks`: the hashes of the blocks, one after another."""
+        last = [self._block.hexdigest()] if self.bytes % BLOCK else []
+        return {"bytes": self.bytes, "sha256": self._whole.hexdigest(), "blocks": "".join([*self._blocks, *last])}
+
+
+def block_hash(data: bytes) -> str:
+    """The hash (hex) of one block."""
+    digest = _new_block()
+    digest.update(data)
+    return digest.hexdigest()
+
+
+def _new_block() -> Any:
+    return hashlib.blake2b(digest_size=8)
 
 
 def write_arrays(file: Path, columns: Iterable[Column], arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twm_core.data.scenario import INTERPOLATED, LIGHT_STATES, LINE_KINDS, OBSERVED, OCCLUDED
+from twm_core.data.splits import Splits
 from twm_core.data.store import Store
+from twm_core.data.store_blocks import difference
 from twm_core.data.store_files import check_size
 from twm_core.data.store_manifest import MANIFEST, MAPS, SHARD_AXES, SHARDS, manifest_text, read_store_manifest, shard_columns
 from twm_core.data.store_roads import arrays_hash
 from twm_core.data.store_tensors import Column, map_tensors, text_value
 from twm_core.errors import DataError
-from twm_core.manifest import file_hash
 from twm_core.specs import AGENT_TYPES
 
 _MOST_OF_A_FILE = 20
@@ -34,7 +35,22 @@ def validate_store(path: Path, observe: Callable[[str], None] | None = None) -> 
         path: The folder.
         observe: Is told the name of each file before it is read.
     """
-    return list(_problems(path, observe or (lambda name: None)))
+    before = _text(path)
+    while True:
+        problems = list(_problems(path, observe or (lambda name: None)))
+        now = _text(path)
+        # Scenarios may be added meanwhile, and tables that this took for missing were replaced.
+        if not problems or now == before:
+            return problems
+        before = now
+
+
+def _text(path: Path) -> bytes:
+    """The manifest as it is now; nothing where it cannot be read, which `_problems` reports."""
+    try:
+        return (path / MANIFEST).read_bytes()
+    except OSError:
+        return b""
 
 
 def _problems(path: Path, observe: Callable[[str], None]) -> Iterator[str]:
@@ -55,8 +71,9 @@ def _problems(path: Path, observe: Callable[[str], None]) -> Iterator[str]:
         observe(facts.file)
         try:
             check_size(path, facts.file, facts.bytes)
-            if file_hash(path / facts.file) != facts.sha256:
-                raise DataError(f"{path / facts.file} was changed: its sha256 is not the manifest's")
+            changed = difference(path / facts.file, facts)
+            if changed is not None:
+                raise DataError(f"{path / facts.file} was changed: {changed}")
         except DataError as error:
             whole = False
             yield error.message
@@ -79,6 +96,7 @@ def _problems(path: Path, observe: Callable[[str], None]) -> Iterator[str]:
         store = Store(path)
         yield from _index(store)
         yield from _counts(store)
+        yield from _first(_splits(store), f"{path / MANIFEST}: splits")
     except DataError as error:
         yield error.message
         return
@@ -145,6 +163,29 @@ def _counts(store: Store) -> Iterator[str]:
             yield f"{store.path / MANIFEST}: counts {manifest.counts.get(name)} {name}, the index has {count}"
     if sorted(set(index["dt"].tolist())) != manifest.dt:
         yield f"{store.path / MANIFEST}: dt are not those of the index"
+
+
+def _splits(store: Store) -> Iterator[str]:
+    if not store.manifest.splits:
+        return
+    file = store.path / MANIFEST
+    try:
+        pieces = Splits.from_json(store.manifest.splits).pieces
+    except DataError as error:
+        yield f"{file}: {error.message}"
+        return
+    numbers = store.index.numbers
+    for name, of_split in pieces.items():
+        for piece in of_split:
+            i = numbers.get(piece.scenario)
+            if i is None:
+                yield f"{file}: split {name} names the scenario {piece.scenario!r}, which the store does not have"
+                continue
+            steps, tracks = int(store.index["steps"][i]), int(store.index.axis("tracks")[i])
+            if not 0 <= piece.begin < piece.end <= steps:
+                yield f"{file}: split {name} names the steps {piece.begin} to {piece.end} of scenario {piece.scenario}, which has {steps}"
+            if piece.tracks is not None and not all(0 <= track < tracks for track in piece.tracks):
+                yield f"{file}: split {name} names a track of scenario {piece.scenario}, which has {tracks}, that is not there"
 
 
 def _outside(

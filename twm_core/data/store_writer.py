@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from twm_core.atomic import sync, write_text
 from twm_core.data.scenario import RoadMap, Scenario
 from twm_core.data.store import Store, open_store
+from twm_core.data.store_blocks import file_facts
 from twm_core.data.store_completion import build_manifest
-from twm_core.data.store_draft import JOURNAL, Draft, partial_folder
+from twm_core.data.store_draft import JOURNAL, Draft
 from twm_core.data.store_index import build_index
 from twm_core.data.store_ledger import Known
+from twm_core.data.store_locking import only_writer, partial_folder
 from twm_core.data.store_manifest import MANIFEST, MAP_AXES, MAP_COLUMNS, MAPS, SHARDS, StoredReader, read_store_manifest
 from twm_core.data.store_record import action_width, record_of
 from twm_core.data.store_resume import shortly
@@ -33,6 +37,8 @@ SHARD_BYTES = 128 << 20
 
 _ROADS_KEPT = 64
 
+_OF_A_STORE = re.compile(r"(index-\d+|\d{6,})\.safetensors|sources-\d+\.jsonl")
+
 
 class StoreWriter:
     """Writes one store.
@@ -42,22 +48,42 @@ class StoreWriter:
         command: What is done, as JSON; an interrupted writing is only continued by an equal command.
         append: Add to the store that is there, instead of making one.
         restart: Remove what an interrupted writing left, instead of continuing it.
+        resume: Whether an interrupted writing may be continued; else it is refused.
         shard_bytes: About how long shards are.
 
     Attributes:
         ledger: What has been written.
         resumed: Whether an interrupted writing is continued.
 
+    The lock of the store is held until `finish`, `remove` or `release`.
+
     Raises:
-        DataError: The store is there already (or is not, with `append`), another command or process is writing it, or the folder cannot
-            be written.
+        BusyError: Another process writes the store.
+        DataError: The store is there already (or is not, with `append`), another command is writing it, or the folder cannot be written.
     """
 
     def __init__(
-        self, out: Path, *, command: Mapping[str, Any], append: bool = False, restart: bool = False, shard_bytes: int = SHARD_BYTES
+        self,
+        out: Path,
+        *,
+        command: Mapping[str, Any],
+        append: bool = False,
+        restart: bool = False,
+        resume: bool = True,
+        shard_bytes: int = SHARD_BYTES,
     ) -> None:
         self.out = out
         self.folder = partial_folder(out)
+        self._command, self._append, self._shard_bytes = command, append, shard_bytes
+        with ExitStack() as locked:
+            locked.enter_context(only_writer(out, new=not append))
+            if self.folder.exists() and not resume:
+                raise DataError(f"{self.folder} is from an interrupted import", "finish it with the same command, or remove it")
+            self._begin(restart)
+            self._locked = locked.pop_all()
+
+    def _begin(self, restart: bool) -> None:
+        out, append = self.out, self._append
         self._base = open_store(out) if append else None
         known = Known() if self._base is None else self._base.known()
         self._before = set(known.ids)
@@ -69,8 +95,8 @@ class StoreWriter:
         if not append and not existed and out.exists():
             raise DataError(f"{out} is there already", "give another name, remove it, or add to it with --append")
         onto = "" if self._base is None else self._out_hash()
-        wanted = json.loads(json.dumps({**command, "onto": onto}, sort_keys=True))
-        self._draft = Draft(out, command=wanted, known=known, limit=shard_bytes)
+        wanted = json.loads(json.dumps({**self._command, "onto": onto}, sort_keys=True))
+        self._draft = Draft(out, command=wanted, known=known, limit=self._shard_bytes)
         self.ledger = self._draft.ledger
         self.resumed = existed and self.ledger.command is not None
         if self.resumed and not append and out.exists() and not self.done:
@@ -79,6 +105,11 @@ class StoreWriter:
             with self._draft.writing():
                 self._draft.write("begin", wanted)
                 self._draft.sync()
+
+    def begin_again(self) -> None:
+        """Remove what was written, and begin anew. The lock is kept."""
+        self._draft.release()
+        self._begin(restart=True)
 
     @property
     def done(self) -> bool:
@@ -215,7 +246,7 @@ class StoreWriter:
                 self._complete(readers)
         with self._draft.writing():
             self._tidy()
-            self.release()
+            self._draft.release()
             # The journal goes last: without it nobody could tell that the store is complete.
             for entry in sorted(self.folder.iterdir()):
                 if entry.is_dir():
@@ -223,24 +254,26 @@ class StoreWriter:
                 elif entry.name != JOURNAL:
                     entry.unlink()
             shutil.rmtree(self.folder)
+        self.release()
         return self.out
 
     def _tidy(self) -> None:
-        """Remove the tables that an append has replaced."""
+        """Remove the tables that this addition has replaced, and files of one that was interrupted and not continued."""
         named = {f.file for f in read_store_manifest(self.out).files}
-        for file in sorted(self.out.glob("index-*.safetensors")) + sorted(self.out.glob("sources-*.jsonl")):
-            if file.name not in named:
-                file.unlink()
+        for pattern in ("index-*.safetensors", "sources-*.jsonl", f"{SHARDS}/*.safetensors", f"{MAPS}/*.safetensors"):
+            for file in sorted(self.out.glob(pattern)):
+                if file.relative_to(self.out).as_posix() not in named and _OF_A_STORE.fullmatch(file.name):
+                    file.unlink()
 
     def _complete(self, readers: Sequence[StoredReader]) -> None:
         store, base = self.folder / "store", self._base
-        generation = 0 if base is None else base.generation + 1
-        index = build_index(store / f"index-{generation}.safetensors", self.ledger, None if base is None else base.index)
+        number = 0 if base is None else base.additions + 1
+        index = build_index(store / f"index-{number}.safetensors", self.ledger, None if base is None else base.index)
         lines = [json.dumps(s, sort_keys=True, separators=(",", ":")) + "\n" for s in self.ledger.sources]
         before = "" if base is None else (self.out / base.manifest.sources.file).read_text(encoding="utf-8")
-        sources = store / f"sources-{generation}.jsonl"
+        sources = store / f"sources-{number}.jsonl"
         write_text(sources, before + "".join(lines))
-        facts = {"file": sources.name, "bytes": sources.stat().st_size, "sha256": file_hash(sources)}
+        facts = {"file": sources.name, **file_facts(sources)}
         manifest = build_manifest(self.ledger, None if base is None else base.manifest, readers, index, facts)
         text = manifest.text()
         write_text(store / MANIFEST, text)
@@ -261,10 +294,12 @@ class StoreWriter:
         write_text(self.out / MANIFEST, text)
 
     def release(self) -> None:
-        """Close all files; what was written stays for the same command to continue."""
+        """Close all files and give the lock back; what was written stays for the same command to continue. Twice does no harm."""
         self._draft.release()
+        self._locked.close()
 
     def remove(self) -> None:
-        """Close all files and remove what was written."""
-        self.release()
+        """Close all files, remove what was written, and give the lock back."""
+        self._draft.release()
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._locked.close()

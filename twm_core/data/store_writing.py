@@ -6,10 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from twm_core.data.scenario import Scenario
-from twm_core.data.store_draft import partial_folder
 from twm_core.data.store_manifest import StoredReader
 from twm_core.data.store_writer import SHARD_BYTES, StoreWriter
-from twm_core.errors import DataError
 
 
 def write_store(
@@ -30,12 +28,11 @@ def write_store(
         shard_bytes: About how long shards are.
 
     Raises:
+        BusyError: Another process writes the store.
         DataError: As for `StoreWriter` and its `add`; nothing is left behind.
     """
-    if partial_folder(out).exists():
-        raise DataError(f"{partial_folder(out)} is from an interrupted import", "finish it with the same command, or remove it")
     reader = reader or StoredReader(name="scenarios")
-    writer = StoreWriter(out, command={"reader": reader.model_dump()}, append=append, shard_bytes=shard_bytes)
+    writer = StoreWriter(out, command={"reader": reader.model_dump()}, append=append, resume=False, shard_bytes=shard_bytes)
     try:
         writer.open_source({"name": "scenarios", "files": [], "reader": writer.readers_before})
         for scenario in scenarios:

@@ -32,6 +32,8 @@ _AT_ONCE = 1 << 17
 _KEPT = 1 << 24
 """Most slots of a split whose agents are kept (64 MiB); where there are more, agents are chosen again for every batch."""
 
+_UNANCHORED = "windows that would start from interpolated steps"
+
 Ints = NDArray[np.int64]
 
 
@@ -88,10 +90,18 @@ class ScenarioWindows(Windows):
             protocol.check(split, Counts(windows=len(self.index), agents=self._report["agents"]))
 
     def _empty(self, split: str) -> DataError:
-        protocol = self.protocol
+        protocol, report = self.protocol, self._report
+        hint = "use shorter windows, another split or more data"
+        if report.get(_UNANCHORED):
+            hint = (
+                "these steps hold positions interpolated from later ones, so no prediction starts there: import again with"
+                " --reader.trust_interpolation, where the reader has it, or take the data's own time step as dataset.dt, or use shorter"
+                " windows"
+            )
+        elif self.scenarios and not self._slots.eligible.any():
+            hint = "the split has no track that may be scored: give it a larger share (twm data split), or add data"
         return DataError(
-            f"split {split!r} has no window of {protocol.steps} steps with {protocol.min_scored} agent(s) to score: {self._report}",
-            "use shorter windows, another split or more data",
+            f"split {split!r} has no window of {protocol.steps} steps with {protocol.min_scored} agent(s) to score: {report}", hint
         )
 
     def __len__(self) -> int:
@@ -136,7 +146,7 @@ class ScenarioWindows(Windows):
             "agents outside crops of train_agents" if protocol.around_agent else "agents dropped over max_agents": int(over[keep].sum()),
         }
         if any(s.anchors is not None for s in self.scenarios):
-            report["windows that would start from interpolated steps"] = unanchored
+            report[_UNANCHORED] = unanchored
         if not protocol.show_others:
             report["tracks of other splits left out"] = int((~self._slots.own).sum())
 

@@ -79,7 +79,9 @@ class LeftOut:
     def add(self, kind: str, name: str, whose: str, why: str) -> None:
         """Add a row, once for each component."""
         if not self.has(kind, name):
-            self.rows.append(Row(kind, name, whose, " ".join(why.removeprefix(f"{whose}: ").split())))
+            for known in (f"{whose}: ", f"{kind} {name}: "):
+                why = why.removeprefix(known)
+            self.rows.append(Row(kind, name, whose, " ".join(why.split())))
 
     def has(self, kind: str, name: str) -> bool:
         """Whether this component was left out."""

@@ -1,4 +1,4 @@
-"""Results on disk: `X.json` for people and scripts, `X.safetensors` beside it with the sums of every unit, for later paired comparisons."""
+"""Results on disk: `X.json` for people and scripts, `X-HASH.safetensors` with the sums of every unit, for later paired comparisons."""
 
 from __future__ import annotations
 
@@ -45,18 +45,36 @@ def write(file: Path, result: Mapping[str, Any], scored: Scored | None) -> None:
     Raises:
         DataError: The folder cannot be written.
     """
-    beside = file.with_suffix(".safetensors")
     whole: dict[str, Any] = {"schema": SCHEMA, **result}
+    former, made = _sums_of(file), None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         if scored is not None:
             tensors = {f"sums/{e}/{m}": np.ascontiguousarray(part) for e, each in scored.sums.items() for m, part in each.items()}
             content = save({**tensors, **{n: getattr(scored, n) for n in _UNITS}})
-            beside.write_bytes(content)
-            whole["sums"] = {"file": beside.name, "sha256": hashlib.sha256(content).hexdigest()}
-        atomic.write_text(file, json.dumps(finite(whole), indent=2, allow_nan=False) + "\n")
+            digest = hashlib.sha256(content).hexdigest()
+            # The name follows from the content, so that the sums of a former result stay until the new result is in its place.
+            made = file.with_name(f"{file.stem}-{digest[:16]}.safetensors")
+            whole["sums"] = {"file": made.name, "sha256": digest}
+            with atomic.new_file(made) as stream:
+                stream.write(content)
+        atomic.write_text(file, _text(whole))
+        if former is not None and former != made:
+            former.unlink(missing_ok=True)
     except OSError as error:
-        raise DataError(f"cannot write {file}: {error.strerror}", "choose another file with --out") from error
+        raise DataError(f"cannot write {file}: {error.strerror}", "make room, or choose another file with --out") from error
+
+
+def _sums_of(file: Path) -> Path | None:
+    """The file with the sums of a result that is there already."""
+    try:
+        return file.with_name(Path(json.loads(file.read_bytes())["sums"]["file"]).name)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None  # there is none, or it is no result of ours
+
+
+def _text(whole: Mapping[str, Any]) -> str:
+    return json.dumps(finite(whole), indent=2, allow_nan=False) + "\n"
 
 
 def is_result(path: Path) -> bool:

@@ -75,7 +75,7 @@ def _allowed(values: Tensor, summands: int | None, within: float | None) -> floa
         return within
     if summands is None:
         raise ValueError("same() needs summands or within")
-    return rounding(values.dtype, summands) if values.is_floating_point() else 0.0
+    return rounding(values.dtype, summands)
 
 
 def largest(values: Tensor, mask: Tensor | None = None) -> float:

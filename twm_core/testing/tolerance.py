@@ -24,7 +24,9 @@ TF32 = 2.0**-10
 
 
 def rounding(dtype: torch.dtype, summands: int = 1) -> float:
-    """What rounding may do to a number that `summands` numbers of this type go into, relative to its size."""
+    """What rounding may do to a number that `summands` numbers of this type go into, relative to its size; whole numbers stay."""
+    if not dtype.is_floating_point:
+        return 0.0
     return _allowed(torch.finfo(dtype).eps, summands)
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from twm_core.data.importing import ImportReport, import_sources
 from twm_core.data.reader import Credits, Reader, Skipped, Source
 from twm_core.data.recording import Recording
-from twm_core.data.scenario import LINE_KINDS, Lane, Lights, RoadLine, RoadMap, Scenario
+from twm_core.data.scenario import LINE_KINDS, OBSERVED, Lane, Lights, RoadLine, RoadMap, Scenario
 from twm_core.errors import DataError
 
 FEATURES = ("x", "y", "heading", "vx", "vy")
@@ -35,6 +35,24 @@ def road(seed: int = 0, far: float = 0.0) -> RoadMap:
         Lane("b", points(2), 3.0, right="a"),
     )
     return RoadMap(lanes, (RoadLine("crosswalk", points(4)), RoadLine(LINE_KINDS[0], points(2))))
+
+
+def straight(number: int = 0, **changes: Any) -> Scenario:
+    """Two cars on a straight line for five steps."""
+    fields: dict[str, Any] = {
+        "id": f"run-{number}",
+        "site": "here",
+        "dt": 0.1,
+        "steps": 5,
+        "features": FEATURES,
+        "state": np.arange(50, dtype=np.float32).reshape(10, 5) + number,
+        "code": np.full(10, OBSERVED, dtype=np.uint8),
+        "first": np.array([0, 0]),
+        "length": np.array([5, 5]),
+        "track": ("a", "b"),
+        "type": np.array([1, 6]),
+    }
+    return Scenario(**{**fields, **changes})
 
 
 @st.composite

@@ -286,7 +286,7 @@ def test_more_sources_can_be_added(clips: Path, tmp_path: Path) -> None:
         n: b for n, b in before.items() if n.startswith("shards")
     }
     assert [s.reader for s in store.sources()] == [0, 1, 1]
-    assert store.generation == 1
+    assert store.additions == 1
     assert store.manifest.skipped == {"rows gone": 9, "rows without sense": 24}
     assert store.manifest.counts["sources"] == 3
     assert pull_in(clips, out, append=True, reader=PairsReader(1)).left_out == ("clip0", "clip1", "clip2")

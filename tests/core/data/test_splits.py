@@ -179,6 +179,37 @@ def test_vehicles_are_drawn_in_the_wanted_shares_and_by_the_seed() -> None:
     assert one.pieces == make_splits([clip], "vehicle", shares=(0.7, 0.1, 0.2), seed=0).pieces
 
 
+def test_only_vehicles_that_may_be_scored_are_drawn_and_train_learns_from_the_others() -> None:
+    eligible = np.array([True] * 4 + [False] * 16)
+    clip = made("clip", {f"v{i}": (0, 9) for i in range(20)}, 9, group="clip", eligible=eligible)
+    splits = make_splits([clip], "vehicle", shares=(0.5, 0.25, 0.25))
+    assert [splits.report[n]["vehicles"] for n in NAMES] == [2, 1, 1]
+    assert [splits.report[n]["vehicles of other splits shown as context"] for n in NAMES] == [2, 3, 3]
+    assert [splits.report[n]["vehicles that no split may score"] for n in NAMES] == [16] * 3
+    train, val, test = (set(splits.pieces[n][0].tracks or ()) for n in NAMES)
+    assert set(range(4, 20)) < train
+    assert val | test | train == set(range(20))
+    assert len(val) == len(test) == 1
+
+
+@pytest.mark.parametrize("by", ["site", "time", "vehicle"])
+def test_a_piece_without_a_vehicle_that_may_be_scored_is_left_out(by: str) -> None:
+    found = [
+        made(f"s{i}", {"a": (0, 9), "b": (0, 9)}, 9, site=f"s{i}", group=f"s{i}", eligible=np.array([i != 1, False])) for i in range(4)
+    ]
+    splits = make_splits(found, by, sites={"train": ["s0", "s1"]} if by == "site" else None)  # type: ignore[arg-type]
+    assert not any(p.scenario == "s1" for pieces in splits.pieces.values() for p in pieces)
+    assert sum(splits.report[n]["vehicles"] for n in NAMES) == 3
+
+
+def test_recordings_of_one_vehicle_each_fill_all_splits() -> None:
+    clips = [made(f"c{i}", {"a": (0, 9)}, 9, group=f"c{i}") for i in range(20)]
+    splits = make_splits(clips, "vehicle", shares=(0.7, 0.1, 0.2))
+    assert [splits.report[n]["vehicles"] for n in NAMES] == [14, 2, 4]
+    again = make_splits(clips[::-1], "vehicle", shares=(0.7, 0.1, 0.2))
+    assert {n: set(p) for n, p in again.pieces.items()} == {n: set(p) for n, p in splits.pieces.items()}
+
+
 def test_sites_can_be_chosen() -> None:
     found = [made(f"s{i}", {"a": (0, 9)}, 9, site=f"site-{i}") for i in range(5)]
     splits = make_splits(found, "site", sites={"test": ["site-3"]})

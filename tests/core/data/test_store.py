@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import pickle
 import subprocess
@@ -15,36 +14,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
-from store_examples import FEATURES, assert_same, assert_same_road, contents, pull_in, road, scenarios, write_pairs
+from store_examples import FEATURES, assert_same, assert_same_road, contents, pull_in, road, scenarios, straight, write_pairs
 
-from twm_core.data.scenario import OBSERVED, Scenario
+from twm_core.data.splits import make_splits
 from twm_core.data.store import open_store
+from twm_core.data.store_blocks import file_facts
 from twm_core.data.store_manifest import INDEX, MAP_COLUMNS, StoreManifest, shard_columns
 from twm_core.data.store_roads import arrays_hash, road_arrays, road_from
 from twm_core.data.store_summary import summary
 from twm_core.data.store_validation import validate_store
 from twm_core.data.store_writer import StoreWriter
 from twm_core.data.store_writing import write_store
-from twm_core.errors import DataError
+from twm_core.errors import BusyError, DataError
 from twm_core.manifest import read_header
-
-
-def straight(number: int = 0, **changes: Any) -> Scenario:
-    """Two cars on a straight line for five steps."""
-    fields: dict[str, Any] = {
-        "id": f"run-{number}",
-        "site": "here",
-        "dt": 0.1,
-        "steps": 5,
-        "features": FEATURES,
-        "state": np.arange(50, dtype=np.float32).reshape(10, 5) + number,
-        "code": np.full(10, OBSERVED, dtype=np.uint8),
-        "first": np.array([0, 0]),
-        "length": np.array([5, 5]),
-        "track": ("a", "b"),
-        "type": np.array([1, 6]),
-    }
-    return Scenario(**{**fields, **changes})
 
 
 @given(st.data())
@@ -163,9 +145,11 @@ def test_opening_imports_no_torch(tmp_path: Path) -> None:
 def test_splits_are_kept_and_do_not_change_the_fingerprint(tmp_path: Path) -> None:
     store = open_store(write_store(tmp_path / "a.twm", [straight(i) for i in range(3)]))
     before = store.fingerprint()
-    store.write_splits({"train": ["run-0", "run-2"], "val": ["run-1"]})
+    splits = make_splits(store.scenarios, "time").to_json()
+    store.write_splits(splits)
     again = open_store(tmp_path / "a.twm")
-    assert again.manifest.splits == store.manifest.splits == {"train": ["run-0", "run-2"], "val": ["run-1"]}
+    assert again.manifest.splits == store.manifest.splits == splits
+    assert again.manifest.generation == store.manifest.generation == 1
     assert again.fingerprint() == before
     assert again.validate() == []
 
@@ -215,7 +199,7 @@ def test_a_store_without_a_scenario_is_refused(tmp_path: Path) -> None:
 
 def test_two_processes_do_not_write_one_store(tmp_path: Path) -> None:
     first = StoreWriter(tmp_path / "a.twm", command={"n": 1})
-    with pytest.raises(DataError, match="another process is writing"):
+    with pytest.raises(BusyError, match="is being written by process"):
         StoreWriter(tmp_path / "a.twm", command={"n": 1})
     first.remove()
 
@@ -235,6 +219,7 @@ def test_a_full_disk_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("twm_core.data.store_journal.os.write", full)
     with pytest.raises(DataError, match="No space left on device"):
         writer.add(straight())
+    writer.release()
 
 
 def test_there_must_be_a_store(tmp_path: Path) -> None:
@@ -252,11 +237,11 @@ def edit_manifest(out: Path, **changes: Any) -> None:
 
 def test_a_newer_schema_is_one_clear_error(tmp_path: Path) -> None:
     out = write_store(tmp_path / "a.twm", [straight()])
-    edit_manifest(out, schema={"name": "twm-store", "version": 2})
-    with pytest.raises(DataError, match="schema twm-store 2; this twm reads twm-store 1") as caught:
+    edit_manifest(out, schema={"name": "twm-store", "version": 3})
+    with pytest.raises(DataError, match="schema twm-store 3; this twm reads twm-store 1 to 2") as caught:
         open_store(out)
     assert "newer version of twm" in str(caught.value.hint)
-    assert "schema twm-store 2" in validate_store(out)[0]
+    assert "schema twm-store 3" in validate_store(out)[0]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"schema": 3}', '{"schema": {"name": "twm-store", "version": 1}}', "\0"])
@@ -294,7 +279,10 @@ def test_a_changed_byte_is_found_by_its_hash(stored: Path, name: str) -> None:
     data = bytearray((stored / name).read_bytes())
     data[-1] ^= 1
     (stored / name).write_bytes(bytes(data))
-    assert validate_store(stored) == [f"{stored / name} was changed: its sha256 is not the manifest's"]
+    where = f"bytes 0 to {len(data)}"
+    assert validate_store(stored) == [f"{stored / name} was changed: its sha256 is not the manifest's ({where})"]
+    with pytest.raises(DataError, match=f"{name} was changed: {where} are not those that were written"):
+        open_store(stored)
 
 
 def test_a_manifest_that_was_edited_opens_but_is_told_of(stored: Path) -> None:
@@ -309,7 +297,7 @@ def test_a_file_that_does_not_belong_to_the_store_is_found(stored: Path) -> None
 
 
 def forge(out: Path, file: str, tensor: str, place: int, value: float) -> None:
-    """Change a tensor and its file's sha256 in the manifest, as a broken writer would."""
+    """Change a tensor and its file's hashes in the manifest, as a broken writer would."""
     header, begin = read_header(out / file)
     a, b = header[tensor]["data_offsets"]
     data = bytearray((out / file).read_bytes())
@@ -321,7 +309,7 @@ def forge(out: Path, file: str, tensor: str, place: int, value: float) -> None:
     facts = json.loads((out / "manifest.json").read_text())
     for entry in (facts["index"], facts["sources"], *facts["shards"], *facts["maps"]):
         if entry["file"] == file:
-            entry["sha256"] = hashlib.sha256(bytes(data)).hexdigest()
+            entry |= file_facts(out / file)
     (out / "manifest.json").write_text(json.dumps(facts))
 
 

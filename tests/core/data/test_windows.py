@@ -300,6 +300,16 @@ def test_a_split_without_windows_is_refused_with_its_counts() -> None:
     assert e.value.hint == "use shorter windows, another split or more data"
 
 
+def test_a_split_without_windows_names_the_cause_and_its_remedy() -> None:
+    scenario = make([(0, 9)], 9)
+    with pytest.raises(DataError) as e:
+        ScenarioWindows([replace(scenario, eligible=np.array([False]))], PROTOCOL, "test")
+    assert "no track that may be scored" in (e.value.hint or "")
+    with pytest.raises(DataError) as e:
+        ScenarioWindows([replace(scenario, anchors=np.zeros(9, dtype=bool))], PROTOCOL, "test")
+    assert "--reader.trust_interpolation" in (e.value.hint or "")
+
+
 def column(batch: Batch, name: str) -> Tensor:
     return batch["agents.state"][0, :, :, FEATURES.index(name)]
 

@@ -18,6 +18,8 @@ from twm_core.reproduction.run import reproduce
 from twm_core.reproduction.table import Table, load_table, table_names
 from twm_datasets import ethucy
 
+pytestmark = pytest.mark.xdist_group("reproduction")  # the fixture `made` costs more than all tests that use it
+
 TINY = {
     "encoder.multiagent.width": 8,
     "encoder.multiagent.heads": 2,

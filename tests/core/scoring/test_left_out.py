@@ -236,7 +236,7 @@ def test_idm_where_nothing_drives_is_left_out_and_its_remedies_work(
     nothing_drives(monkeypatch)
     found = evaluate(Request(target=trained, samples=1, windows=1), registry=registry)
     assert [row["name"] for row in found["left_out"]] == ["idm"]
-    assert "no vehicle drives on" in found["left_out"][0]["why"]
+    assert found["left_out"][0]["why"].startswith("no vehicle drives on")
     assert "kalman" in found["forecasters"]
     with pytest.raises(DataError, match="no vehicle drives on") as caught:
         evaluate(Request(target=trained, samples=1, windows=1, baselines=("idm",)), registry=registry)

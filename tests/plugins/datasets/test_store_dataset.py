@@ -250,7 +250,7 @@ CASES = {
 def test_noise_in_the_future_of_the_recording_changes_no_input(case: str, raster: bool, tmp_path: Path) -> None:
     dt, publish = CASES[case]
     fields: dict[str, Any] = {"split": "vehicle", "dt": dt, "raster": raster, "raster_size": 16, "stride_seconds": 0.2}
-    fields |= {"observed_seconds": 1.0, "predicted_seconds": 1.0}
+    fields |= {"observed_seconds": 1.0, "predicted_seconds": 1.0, "test_share": 0.3}
     truth = [recording(f"clip-{i}", seed=i, agents=12) for i in range(2)]
 
     def made(name: str, recordings: list[Recording]) -> ScenarioDataset:

@@ -10,6 +10,7 @@ import pytest
 
 from twm_core.data.derive import derive
 from twm_core.data.scenario import INTERPOLATED, LIGHT_STATES, OBSERVED, OCCLUDED
+from twm_core.data.splits import make_splits
 from twm_core.errors import DataError
 from twm_core.specs import AGENT_TYPES
 from twm_driving.example_scenarionet import example_scenario
@@ -323,6 +324,26 @@ def state_of(scenario, name="2"):
 def test_damaged_scenarios_are_refused_with_the_place(change, what, make_reader, read_all, tmp_path):
     with pytest.raises(DataError, match=r"sd_x_1\.pkl.*" + what):
         read_all(make_reader("scenarionet"), write(tmp_path, change))
+
+
+def test_files_of_one_nuscenes_scene_are_one_group_and_a_vehicle_stands_in_one_split(make_reader, read_all, tmp_path):
+    def scene(number):
+        def change(scenario):
+            scenario["metadata"].update(dataset="nuscenes", scenario_id=f"scene-{number:04}_3", tracks_to_predict=None)
+
+        return change
+
+    for name, number in (("sd_a.pkl", 103), ("sd_b.pkl", 103), ("sd_c.pkl", 916)):
+        write(tmp_path, scene(number), name)
+    found = read_all(make_reader("scenarionet"), tmp_path)
+    assert [r.group for r in found] == ["nuscenes scene-0103", "nuscenes scene-0103", "nuscenes scene-0916"]
+    splits = make_splits([derive(r) for r in found], "vehicle", shares=(0.5, 0.0, 0.5))
+    owned = {n: {(p.scenario, t) for p in splits.pieces[n] for t in p.tracks or ()} for n in ("train", "test")}
+    one, two = found[0].id, found[1].id
+    for pieces in owned.values():
+        assert {t for s, t in pieces if s == one} == {t for s, t in pieces if s == two} != set()
+    with pytest.raises(DataError, match="2 separate site"):
+        make_splits([derive(r) for r in found], "site")
 
 
 def test_one_array_that_a_million_features_share_is_refused(make_reader, read_all, tmp_path, monkeypatch):

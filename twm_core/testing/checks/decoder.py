@@ -85,12 +85,14 @@ def distributions_can_be_mapped(subject: DecoderSubject) -> None:
     decoded = {**subject.decode(subject.instance, subject.fed), **subject.ahead(subject.instance, subject.fed)}
     for key, distribution in decoded.items():
         part = distribution.map(lambda x: x[1:3])
-        worst = distance(part.mean, distribution.mean[1:3])
-        worst = max(worst, distance(part.log_prob(distribution.mode[1:3]), distribution.log_prob(distribution.mode)[1:3]))
-        if not worst <= rounding(part.mean.dtype, subject.summands):
-            broken(
-                f"{key}: mapping an index gives another distribution, off by {worst:.3g}", "apply the function to every tensor, expanded"
-            )
+        densities = part.log_prob(distribution.mode[1:3]), distribution.log_prob(distribution.mode)[1:3]
+        for got, wanted in ((part.mean, distribution.mean[1:3]), densities):
+            worst = distance(got, wanted)
+            if not worst <= rounding(wanted.dtype, subject.summands):
+                broken(
+                    f"{key}: mapping an index gives another distribution, off by {worst:.3g}",
+                    "apply the function to every tensor, expanded",
+                )
         if distribution.detach().mean.requires_grad:
             broken(f"{key}: detach leaves a gradient", "apply the function to every tensor")
 

@@ -1,0 +1,55 @@
+"""Stops a piece of work at one of its file operations and does something else there, as another process might."""
+
+from __future__ import annotations
+
+import builtins
+import io
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+_NAMES = ("open", "write", "replace", "unlink", "mkdir", "rmdir", "truncate", "ftruncate", "fsync")
+
+
+class Stops:
+    """Counts the file operations of the thread that made it; see `run`.
+
+    Args:
+        patch: Puts the counting functions in place, and flushes nothing to disk, which only takes time.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._thread = threading.get_ident()
+        self._left = -1
+        self._count = 0
+        self._then: Callable[[], None] | None = None
+        for name in _NAMES:
+            patch.setattr(os, name, self._counted(os.fsync if name == "fsync" else getattr(os, name), flush=name == "fsync"))
+        opened = self._counted(builtins.open)
+        patch.setattr(builtins, "open", opened)
+        patch.setattr(io, "open", opened)
+
+    def run(self, work: Callable[[], None], stop: int = -1, then: Callable[[], None] | None = None) -> int:
+        """Do `work`, and `then` before its operation number `stop` (from 0).
+
+        Returns:
+            How many file operations the work had, those of `then` not counted.
+        """
+        self._left, self._count, self._then = stop, 0, then
+        work()
+        return self._count
+
+    def _counted(self, really: Callable[..., Any], *, flush: bool = False) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            if threading.get_ident() == self._thread:
+                then, self._count = self._then, self._count + 1
+                if then is not None and self._left == self._count - 1:
+                    before, self._then = self._count, None
+                    then()
+                    self._count = before
+            return None if flush else really(*args, **options)
+
+        return call
