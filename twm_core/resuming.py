@@ -123,12 +123,22 @@ def record(manifest: Mapping[str, Any], changes: Sequence[Change]) -> list[dict[
     return [*manifest.get("changes", []), *({"step": manifest["step"], **asdict(c)} for c in changes)]
 
 
-def other_checkpoint(folder: RunFolder, bad: str) -> str:
-    """A hint for a run that cannot go on from checkpoint `bad`: the command that goes on from another one."""
+def elsewhere(error: CheckpointError, folder: RunFolder, bad: str) -> CheckpointError:
+    """The error of a checkpoint that cannot be used; where another one is the remedy, with the command that goes on from it.
+
+    Args:
+        error: What was raised for the checkpoint.
+        folder: The run that is to be resumed.
+        bad: The checkpoint.
+    """
+    if "another checkpoint" not in (error.hint or ""):
+        return error
     others = [name for name in folder.names() if name != bad]
     if not others:
-        return "there is no other checkpoint in this run: train it from the start in another --run folder"
-    return f"go on from another checkpoint: twm train --run {shlex.quote(str(folder.path))} --resume --from {others[-1]}"
+        hint = "there is no other checkpoint in this run: train it from the start in another --run folder"
+    else:
+        hint = f"use another checkpoint: twm train --run {shlex.quote(str(folder.path))} --resume --from {others[-1]}"
+    return CheckpointError(error.message, hint)
 
 
 def _recorded(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

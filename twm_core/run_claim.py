@@ -82,7 +82,9 @@ def claimed(run: Path, *, resume: bool) -> Generator[RunFolder]:
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CheckpointError(f"cannot write run folder {run}: {error.strerror or error}", "choose another --run folder") from error
+        raise CheckpointError(
+            f"cannot write run folder {run}: {error.strerror or error}", "choose another --run folder; there is no checkpoint yet"
+        ) from error
     try:
         with write_lock(run_lock(run), f"run {run}"):
             check_claim(folder, resume=resume)

@@ -38,7 +38,7 @@ from twm_core.manifest import RunFolder, active_plugins, changed_plugins, read_m
 from twm_core.nn.build import build_dataset
 from twm_core.registry import Registry
 from twm_core.reporting import Reporter
-from twm_core.resuming import Change, check_changes, differences, other_checkpoint, record
+from twm_core.resuming import Change, check_changes, differences, elsewhere, record
 from twm_core.run_claim import claimed, recipe_text
 from twm_core.schedule_notes import schedule_notes
 from twm_core.threads import use_threads
@@ -109,7 +109,7 @@ def _former(folder: RunFolder, plan: Plan, start: str, *, accept: bool) -> Forme
     try:
         manifest = read_manifest(path)
     except CheckpointError as error:
-        raise CheckpointError(error.message, other_checkpoint(folder, path.name)) from error
+        raise elsewhere(error, folder, path.name) from error
     changes = differences(manifest, plan)
     check_changes(changes, reached=manifest["step"], steps=plan.training.steps, accept=accept)
     return Former(path, manifest, changes)
@@ -212,8 +212,7 @@ def _restore(trainer: Trainer, folder: RunFolder, former: Former, changes: list[
     try:
         trainer.restore(former.path, same_optimizer=not any(c.path == "optimizer.component" for c in changes))
     except CheckpointError as error:
-        hint = other_checkpoint(folder, former.path.name) if "another checkpoint" in (error.hint or "") else error.hint
-        raise CheckpointError(error.message, hint) from error
+        raise elsewhere(error, folder, former.path.name) from error
 
 
 def _explain(former: Former, changes: list[Change], plan: Plan, registry: Registry, reporter: Reporter) -> None:

@@ -20,7 +20,7 @@ from twm_core.errors import CheckpointError, UsageError
 from twm_core.manifest import RunFolder, check_installed, owners, read_manifest
 from twm_core.presets import SIZE
 from twm_core.recipe import PRESET, Layer, file_layer
-from twm_core.resuming import check_changes, differences, other_checkpoint
+from twm_core.resuming import check_changes, differences, elsewhere
 from twm_core.run_claim import check_claim
 
 _OWN = {"--run": True, "--resume": False, "--from": True, "--accept-changes": False, "--dry-run": False, "--json": False}
@@ -123,7 +123,7 @@ def _former(session: Session) -> _Former | None:
     try:
         manifest = read_manifest(checkpoint)
     except CheckpointError as error:
-        raise CheckpointError(error.message, other_checkpoint(folder, checkpoint.name)) from error
+        raise elsewhere(error, folder, checkpoint.name) from error
     check_installed(manifest, session.registry)
     return _Former(replace(layer, owners=owners(manifest)), manifest)
 

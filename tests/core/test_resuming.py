@@ -16,7 +16,7 @@ from twm_core.errors import CheckpointError
 from twm_core.manifest import RunFolder, read_manifest
 from twm_core.registry import Registry
 from twm_core.reporting import Reporter
-from twm_core.resuming import ADJUSTABLE, EXECUTION, check_changes, differences, other_checkpoint, record
+from twm_core.resuming import ADJUSTABLE, EXECUTION, check_changes, differences, elsewhere, record
 from twm_core.training import train
 
 
@@ -187,8 +187,13 @@ def test_the_contents_of_a_one_file_plugin_are_compared(tiny: Callable[..., Plan
 
 
 def test_the_hint_for_a_bad_checkpoint_names_another_one(run: Path) -> None:
-    folder = RunFolder(run)
-    assert other_checkpoint(folder, folder.names()[-1]).endswith(f"--resume --from {folder.names()[-2]}")
-    for name in folder.names()[:-1]:
-        shutil.rmtree(folder.checkpoints / name)
-    assert "no other checkpoint" in other_checkpoint(folder, folder.names()[-1])
+    folder, damaged = RunFolder(run), CheckpointError("damaged", "use another checkpoint of the run")
+    earlier, last = folder.names()
+    assert str(elsewhere(damaged, folder, last).hint).endswith(f"--resume --from {earlier}")
+    shutil.rmtree(folder.checkpoints / earlier)
+    assert "no other checkpoint" in str(elsewhere(damaged, folder, last).hint)
+
+
+def test_a_remedy_that_is_not_another_checkpoint_stays(run: Path) -> None:
+    error = CheckpointError("schema 99", "use a matching version of twm")
+    assert elsewhere(error, RunFolder(run), "step-12") is error
