@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from twm_core.data.derive import derive
+from twm_core.data.protocol import WindowProtocol
 from twm_core.data.scenario import INTERPOLATED, OBSERVED, OCCLUDED
+from twm_core.data.windows import ScenarioWindows
 from twm_core.errors import DataError
 from twm_core.specs import AGENT_TYPES
 from twm_text.config import SddConfig
@@ -156,3 +159,14 @@ def test_the_real_videos_keep_every_box_that_is_seen(recordings, read_all):
     assert seen + skipped["boxes marked lost"] + skipped["boxes marked occluded"] == 86_107
     assert skipped["boxes marked lost"] == 34_377
     assert all(0 < r.anchors.mean() < 0.05 for r in found)
+
+
+def test_the_remedy_for_a_split_without_windows_works(video, read_all):
+    """Key frames a second apart: no prediction may start between them, unless the interpolation is trusted."""
+    folder = video("".join(row(1, f, x=100 + 3 * f, generated=int(f % 30 != 0)) for f in range(45)))
+    protocol = WindowProtocol(context=10, horizon=20, stride=7)
+    with pytest.raises(DataError) as caught:
+        ScenarioWindows([derive(r) for r in read_all(reader(), folder)[0]], protocol, "train")
+    assert "--reader.trust_interpolation" in caught.value.hint
+    trusted = read_all(reader(trust_interpolation=True), folder)[0]
+    assert len(ScenarioWindows([derive(r) for r in trusted], protocol, "train")) == 3
