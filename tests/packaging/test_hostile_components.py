@@ -208,7 +208,7 @@ def test_one_that_changes_its_parameters_silently_is_refused_and_named_when_its_
     assert done.returncode == 2
     assert "does not fit encoder c-changes (c-changes 1.0)" in done.stderr
     assert "c-changes changed its parameters without a new layout_version" in done.stderr
-    resumed = twm(environ, "train", "--run", run, "--resume", C_CHANGED="1")
+    resumed = twm(environ, "train", "--run", run, "--resume", "--steps", "2", C_CHANGED="1")
     assert (resumed.returncode, "c-changes" in resumed.stderr) == (2, True)
 
 

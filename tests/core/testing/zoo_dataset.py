@@ -90,6 +90,8 @@ class ZooDatasetModel(ScenarioDataset):
     fault = ""
 
     def windows(self, split: str) -> Windows:
+        if self.fault == "tests on what it trains on":
+            self._checked = (self.splits, self.parts)  # core refuses these splits; the kit must find out by itself
         return ZooWindows(super().windows(split), self.fault)
 
     def fingerprint(self) -> str:

@@ -66,7 +66,7 @@ class ZooDecoderModel(Decoder):
         if self.fault == "mixes the batch":
             raw = raw - torch.where(exists[..., None], raw, 0).mean(dim=0, keepdim=True)
         if self.fault == "divides by nobody":
-            raw = raw * (exists.sum(dim=-1) / exists.sum(dim=-1))[..., None, None]
+            return raw[..., :5] * (exists.sum(dim=-1) / exists.sum(dim=-1))[..., None, None], raw[..., 5]
         return raw[..., :5], raw[..., 5]
 
     def _advance(self, motion: Tensor, change: Tensor, dt: Tensor) -> Tensor:

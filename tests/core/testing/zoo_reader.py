@@ -70,6 +70,8 @@ class ZooReaderModel(Reader):
         if fault == "draws while reading":
             x = x + read
         columns = {"x": x, "y": rows[:, 3]}
+        if fault == "gives degrees":
+            columns["heading"] = np.full(len(x), 90.0)
         if fault == "differences with the future":
             order = np.lexsort((rows[:, 1], rows[:, 0]))
             vx = np.empty(len(x))

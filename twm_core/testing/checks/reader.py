@@ -26,9 +26,6 @@ from twm_core.testing.tolerance import rounding
 _DAMAGED = 40
 """Damaged copies of the example that `damaged_files_are_refused_by_name` reads; the fuzz benchmark reads thousands."""
 
-_FAR = 1e8
-"""Metres: no coordinate of the Earth in any projection is larger."""
-
 _TELLING = 1e-3
 """m/s between the differences backward and forward, from which on they can be told apart."""
 
@@ -96,7 +93,7 @@ def reading_repeats(subject: ReaderSubject) -> None:
 
 def recordings_make_sense(subject: ReaderSubject) -> None:
     """Recordings have ids of their own, at least two agents of which one comes late or leaves early, known codes, types and lanes, and
-    plausible SI values: positions on Earth, headings within a turn, positive sizes, neighbours that exist."""
+    plausible SI values: headings within a turn, positive sizes, neighbours that exist."""
     recordings = subject.recordings
     if not recordings or max(len(r.track) for r in recordings) < 2:
         broken("its example gives no recording with two agents", "write at least two agents of twenty steps")
@@ -117,9 +114,6 @@ def _plausible(r: Recording) -> None:
         broken(f"recording {r.id} has codes {np.unique(r.code).tolist()}", "rows are OBSERVED, INTERPOLATED or OCCLUDED")
     if len(r.type) and not (r.type.min() >= 0 and r.type.max() < len(AGENT_TYPES)):
         broken(f"recording {r.id} has types {np.unique(r.type).tolist()}", "types are indices into AGENT_TYPES")
-    for name in ("x", "y"):
-        if (np.abs(r.columns[name][here]) > _FAR).any():
-            broken(f"recording {r.id}: {name} is beyond any place on Earth", "convert to metres")
     if "heading" in r.columns and (np.abs(r.columns["heading"][here]) > 2 * np.pi * (1 + rounding(torch.float32))).any():
         broken(f"recording {r.id}: a heading is more than a turn", "convert degrees to radians")
     for name in {"length", "width", "height"} & set(r.columns):
