@@ -63,10 +63,22 @@ def test_a_stopped_process_keeps_its_lock(tmp_path: Path, holder: subprocess.Pop
         take(tmp_path / ".lock")
 
 
+FORK = """
+    import os
+    ready, say = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(say, b"x")  # fork has returned in the child
+        time.sleep(600)
+    os.read(ready, 1)
+    print(child, flush=True)
+    os._exit(0)
+"""
+
+
 def test_a_forked_child_does_not_keep_the_lock(tmp_path: Path) -> None:
     """As the processes of a loader, which may live on for a while after a kill."""
-    code = HOLD.replace("print('held', flush=True); sys.stdin.read()", "import os; child = os.fork()\n")
-    code += "    time.sleep(600) if child == 0 else (print(child, flush=True), os._exit(0))"
+    code = HOLD.replace("print('held', flush=True); sys.stdin.read()", FORK)
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / ".lock")], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     child = int(process.stdout.readline())
