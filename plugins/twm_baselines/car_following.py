@@ -12,6 +12,7 @@ Shapes: `[B,A]` for what is known of agents, `[B,H,A]` for what becomes of them.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -47,6 +48,35 @@ class Parameters:
     acceleration: float = 1.0
     braking: float = 1.67
 
+    @property
+    def interaction(self) -> float:
+        """`2 sqrt(a b)`, m/s^2."""
+        return 2 * math.sqrt(self.acceleration * self.braking)
+
+
+class Candidates(NamedTuple):
+    """Several `Parameters` at once, `[N,1]` each: every row of the traffic has its own."""
+
+    desired_speed: Tensor
+    compliance: Tensor
+    headway: Tensor
+    standstill: Tensor
+    acceleration: Tensor
+    braking: Tensor
+    interaction: Tensor
+
+    @staticmethod
+    def of(parameters: Sequence[Parameters], rows: int, like: Tensor) -> Candidates:
+        """The parameters for traffic that is repeated once for each of them.
+
+        Args:
+            parameters: `C` of them.
+            rows: `B` of the traffic before it was repeated; then `N = C B`.
+            like: A tensor of the wanted dtype and device.
+        """
+        columns = [[getattr(p, name) for p in parameters] for name in Candidates._fields]
+        return Candidates(*(torch.tensor(c, dtype=like.dtype, device=like.device).repeat_interleave(rows)[:, None] for c in columns))
+
 
 class Traffic(NamedTuple):
     """Vehicles at the last observed step.
@@ -71,8 +101,12 @@ class Traffic(NamedTuple):
     leader_speed: Tensor
     dt: Tensor
 
+    def repeated(self, times: int) -> Traffic:
+        """The same scenes several times, one copy after another."""
+        return Traffic(*(value.repeat(times, *(1,) * (value.dim() - 1)) for value in self))
 
-def acceleration(speed: Tensor, desired: Tensor, gap: Tensor, closing: Tensor, followed: Tensor, p: Parameters) -> Tensor:
+
+def acceleration(speed: Tensor, desired: Tensor, gap: Tensor, closing: Tensor, followed: Tensor, p: Parameters | Candidates) -> Tensor:
     """dv/dt in m/s^2, elementwise.
 
     Args:
@@ -83,15 +117,15 @@ def acceleration(speed: Tensor, desired: Tensor, gap: Tensor, closing: Tensor, f
         followed: Whether there is a leader.
         p: What drivers want.
     """
-    free = (p.acceleration * (1 - (speed / desired) ** 4)).clamp_min(-p.braking)
-    wanted = p.standstill + (speed * p.headway + speed * closing / (2 * math.sqrt(p.acceleration * p.braking))).clamp_min(0)
+    free = torch.clamp(p.acceleration * (1 - (speed / desired) ** 4), min=-p.braking)
+    wanted = p.standstill + (speed * p.headway + speed * closing / p.interaction).clamp_min(0)
     # Beyond sqrt(HARDEST) every gap brakes as hard as it goes, so nothing is lost and nothing overflows.
     ratio = (wanted / gap.clamp_min(_LEAST_GAP)).clamp_max(100.0)
     interaction = torch.where(followed, p.acceleration * ratio.square(), 0.0)
     return (free - interaction).clamp_min(-HARDEST)
 
 
-def roll(traffic: Traffic, p: Parameters, steps: int) -> tuple[Tensor, Tensor]:
+def roll(traffic: Traffic, p: Parameters | Candidates, steps: int) -> tuple[Tensor, Tensor]:
     """Everybody rolled forward together: metres travelled and speeds, `[B,H,A]` each."""
     speed, travelled = traffic.speed, torch.zeros_like(traffic.speed)
     desired = torch.where(traffic.limit > 0, p.compliance * traffic.limit, p.desired_speed)

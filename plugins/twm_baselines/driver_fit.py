@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from twm_baselines.car_following import Parameters, Traffic, roll
+from twm_baselines.car_following import Candidates, Parameters, Traffic, roll
 
 BOUNDS = {
     "desired_speed": (1.0, 70.0),
@@ -42,26 +42,28 @@ class Travelled(NamedTuple):
     counted: Tensor
 
 
-def squared_error(parts: Sequence[Travelled], parameters: Parameters) -> float:
-    """The mean squared error of the distance travelled, m^2."""
-    total, count = 0.0, 0
+def squared_errors(parts: Sequence[Travelled], candidates: Sequence[Parameters]) -> list[float]:
+    """The mean squared error of the distance travelled, m^2, with each of some parameters. All of them are rolled forward at once."""
+    totals, count = [0.0] * len(candidates), 0
     for part in parts:
-        guess, _ = roll(part.traffic, parameters, part.distance.shape[1])
-        error = (guess - part.distance).double().square()
-        total += float(error[part.counted].sum())
+        rows = len(part.distance)
+        drivers = Candidates.of(candidates, rows, part.traffic.speed)
+        guess, _ = roll(part.traffic.repeated(len(candidates)), drivers, part.distance.shape[1])
+        for number, each in enumerate(guess.split(rows)):
+            totals[number] += float((each - part.distance).double().square()[part.counted].sum())
         count += int(part.counted.sum())
-    return total / max(count, 1)
+    return [total / max(count, 1) for total in totals]
 
 
 def fit_parameters(parts: Sequence[Travelled], *, given: Mapping[str, float]) -> Parameters:
     """The parameters of least squared error; those that are given stay as they are."""
     best = Parameters(**given)
-    error = squared_error(parts, best)
+    (error,) = squared_errors(parts, [best])
     free = [n for n in BOUNDS if n not in given]
     step = FIRST
     while step >= FINEST:
-        tried = [(squared_error(parts, p), p) for name in free for p in _neighbours(best, name, step)]
-        least, candidate = min(tried, key=lambda pair: pair[0])
+        tried = [p for name in free for p in _neighbours(best, name, step)]
+        least, candidate = min(zip(squared_errors(parts, tried), tried, strict=True), key=lambda pair: pair[0])
         if least < error * (1 - 1e-4):
             error, best = least, candidate
         else:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twm_baselines.car_following import HARDEST, Parameters, Traffic, acceleration, roll
-from twm_baselines.driver_fit import Travelled, fit_parameters, squared_error
+from twm_baselines.driver_fit import Travelled, fit_parameters, squared_errors
 from twm_baselines.in_front import in_front
 from twm_baselines.observed import observe
 from twm_baselines.way import Way, way_of
@@ -199,10 +199,11 @@ def test_the_fit_finds_drivers_that_explain_simulated_traffic() -> None:
     state = Traffic(*(torch.cat(column) for column in zip(*scenes, strict=True)))
     distance, _ = roll(state, true, 15)
     parts = [Travelled(state, distance, torch.ones_like(distance, dtype=torch.bool))]
-    assert squared_error(parts, true) == 0
+    assert squared_errors(parts, [true]) == [0]
     found = fit_parameters(parts, given={})
     # 15 cm after 6 s, against metres before fitting; there is no limit, so its factor stays.
-    assert math.sqrt(squared_error(parts, found)) < 0.15 < 2 < math.sqrt(squared_error(parts, Parameters()))
+    one, other = squared_errors(parts, [found, Parameters()])
+    assert math.sqrt(one) < 0.15 < 2 < math.sqrt(other)
     assert found.compliance == Parameters().compliance
     assert (found.headway, found.desired_speed) == (pytest.approx(0.9, rel=0.1), pytest.approx(25, rel=0.1))
     assert fit_parameters(parts, given={"headway": 1.5}).headway == 1.5
