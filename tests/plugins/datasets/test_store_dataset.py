@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from itertools import combinations
@@ -316,6 +317,34 @@ def test_processes_that_read_ahead_and_a_resumed_run_end_with_the_same_weights(
     (ahead / "checkpoints" / "latest").write_text("step-2\n")
     train(ahead, bridge, capfd, "--resume", workers=2)
     assert all(torch.equal(value, weights(ahead)[name]) for name, value in expected.items())
+
+
+def test_a_split_that_was_made_again_meanwhile_is_named_when_the_run_is_resumed(
+    bridge: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from twm_cli.main import main
+
+    path, run = Path(shutil.copytree(bridge, tmp_path / "copy.twm")), tmp_path / "run"
+
+    def split(by: str) -> None:
+        assert main(["data", "split", str(path), "--by", by]) == 0
+        capfd.readouterr()
+
+    def recorded(step: int) -> dict[str, Any]:
+        return json.loads((run / "checkpoints" / f"step-{step}" / "manifest.json").read_text())
+
+    split("time")
+    train(run, path, capfd, "--dataset.split", "stored", steps=2)
+    split("vehicle")
+    more = ["train", "--run", str(run), "--resume", "--set", "training.steps=3"]
+    assert main(more) == 2
+    told = capfd.readouterr().err
+    (now,) = re.findall(f"data: '{recorded(2)['dataset_sha256']}' in the checkpoint, '([0-9a-f]{{64}})' now", told)
+    assert "--accept-changes" in told
+    assert not (run / "checkpoints" / "step-3").exists()
+    assert main([*more, "--accept-changes"]) == 0
+    assert recorded(3)["dataset_sha256"] == now
+    assert {"step": 2, "path": "data", "before": recorded(2)["dataset_sha256"], "after": now} in recorded(3)["changes"]
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
