@@ -157,6 +157,14 @@ def run(
             reporter.progress(min(at + batch, len(indices)), len(indices), {})
     if reporter is not None:
         reporter.finish()
+    for entrant in (e for e in entrants if not failed.has(BASELINE, e.name)):
+        for name, metric in entrant.metrics.items():
+            # A metric may fail here as well, and a default one must not end the evaluation later.
+            with failed.unless_named(METRIC, name, f"metric {name}", named=(METRIC, name) not in optional):
+                if not failed.has(METRIC, name):
+                    totals = np.concatenate(rows[entrant.name][name]).sum(axis=0)
+                    metric.finish(np.stack([totals, totals]))
+                    metric.curves(totals)
     sums = {
         e: {m: np.concatenate(parts) for m, parts in each.items() if not failed.has(METRIC, m)}
         for e, each in rows.items()

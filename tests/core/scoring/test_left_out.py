@@ -18,6 +18,7 @@ FAULTY = '''
 """Baselines and metrics with one fault each."""
 import sys
 
+import numpy as np
 from pydantic import Field
 
 from twm_core import BaselineConfig, Component, ForecastSpec, MetricConfig, UsageError, hookimpl
@@ -107,6 +108,30 @@ def build_count(config, given):
     return Count()
 
 
+class Unfinished(Metric):
+    def sums(self, forecast, truth):
+        return np.ones((int(truth.scored.sum()), 1))
+
+    def finish(self, totals):
+        raise RuntimeError("cannot finish")
+
+
+def build_unfinished(config, given):
+    return Unfinished()
+
+
+class Crooked(Unfinished):
+    def finish(self, totals):
+        return {"count": totals[..., 0]}
+
+    def curves(self, totals):
+        raise RuntimeError("cannot draw")
+
+
+def build_crooked(config, given):
+    return Crooked()
+
+
 NAMES = {
     "needs-option": ("NeedsOption", "build"),
     "accepts-raises": ("Raises", "build"),
@@ -116,13 +141,16 @@ NAMES = {
     "forecast-raises": ("Config", "build"),
     "not-there": ("Config", "nothing"),
 }
+METRICS = ("count", "unfinished", "crooked")
 
 
 @hookimpl
 def twm_components():
     here = __name__
     rows = [Component(kind="baseline", name=n, summary="A test.", config=f"{here}:{c}", build=f"{here}:{b}") for n, (c, b) in NAMES.items()]
-    return [*rows, Component(kind="metric", name="count", summary="A test.", config=f"{here}:CountConfig", build=f"{here}:build_count")]
+    config = f"{here}:CountConfig"
+    counts = [Component(kind="metric", name=n, summary="A test.", config=config, build=f"{here}:build_{n}") for n in METRICS]
+    return [*rows, *counts]
 '''
 
 WHY = {
@@ -134,6 +162,8 @@ WHY = {
     "forecast-raises": "RuntimeError: no forecast today",
     "not-there": "build 'faulty_rivals:nothing' does not exist",
 }
+
+COUNTS = {"count": "cannot count", "unfinished": "cannot finish", "crooked": "cannot draw"}
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +179,7 @@ def test_a_baseline_that_fails_and_was_not_named_is_one_row_and_changes_no_numbe
 ) -> None:
     request = Request(target=trained, samples=2, windows=2)
     usual = evaluate(request, registry=registry)
-    monkeypatch.setattr(field, "MORE_METRICS", (*field.MORE_METRICS, "count"))
+    monkeypatch.setattr(field, "MORE_METRICS", (*field.MORE_METRICS, *COUNTS))
     found = evaluate(request, registry=faulty)
     rows = {row["name"]: row for row in found["left_out"]}
     assert {n for n in rows if rows[n]["kind"] == "baseline"} == set(WHY)
@@ -157,7 +187,9 @@ def test_a_baseline_that_fails_and_was_not_named_is_one_row_and_changes_no_numbe
         assert rows[name]["why"].startswith(why)
         assert rows[name]["whose"].startswith(f"baseline {name} (file ")
         assert sum(name in note for note in found["notes"]) == 1
-    assert rows["count"]["why"].startswith("RuntimeError: cannot count")
+    assert {n for n in rows if rows[n]["kind"] == "metric"} == set(COUNTS)
+    for name, why in COUNTS.items():
+        assert rows[name]["why"].startswith(f"RuntimeError: {why}")
     assert not any("\n" in note for note in found["notes"])
     assert usual["left_out"] == []
     assert repr(found["forecasters"]) == repr(usual["forecasters"])
@@ -182,9 +214,10 @@ def test_a_baseline_that_the_user_named_fails_with_its_error(
         evaluate(Request(target=trained, samples=1, windows=1, baselines=(name,)), registry=faulty)
 
 
-def test_a_metric_that_the_user_named_fails_with_its_error(trained: Path, faulty: Registry) -> None:
-    with pytest.raises(RuntimeError, match="cannot count"):
-        evaluate(Request(target=trained, samples=1, windows=1, metrics=("count",), baselines=("zero-velocity",)), registry=faulty)
+@pytest.mark.parametrize("name", COUNTS)
+def test_a_metric_that_the_user_named_fails_with_its_error(trained: Path, faulty: Registry, name: str) -> None:
+    with pytest.raises(RuntimeError, match=COUNTS[name]):
+        evaluate(Request(target=trained, samples=1, windows=1, metrics=(name,), baselines=("zero-velocity",)), registry=faulty)
 
 
 def test_a_baseline_whose_option_the_user_sets_is_named(trained: Path, faulty: Registry) -> None:
