@@ -48,6 +48,10 @@ class Yardstick:
         pairs = [(seconds(work), seconds(self.work)) for _ in range(REPETITIONS)]
         return min(mine for mine, _ in pairs) / min(unit for _, unit in pairs)
 
+    def least_ratio(self, work: Callable[[], object]) -> float:
+        """The cost of one call of `work` in units at their most: it costs at least so much. For tests of what costs a lot."""
+        return seconds(work) / max(seconds(self.work), self.least)
+
 
 def interpreter(*words: str, env: Mapping[str, str] | None = None) -> Callable[[], object]:
     """Runs Python with these words, which must succeed."""

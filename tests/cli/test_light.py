@@ -54,4 +54,4 @@ def test_a_light_command_imports_no_torch_and_costs_little_more_than_the_imports
 
 
 def test_an_import_of_torch_would_be_noticed(unit: Yardstick) -> None:
-    assert unit.ratio(interpreter("-c", "import torch"), enough=0) > UNITS
+    assert unit.least_ratio(interpreter("-c", "import torch")) > UNITS

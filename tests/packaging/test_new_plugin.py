@@ -55,18 +55,33 @@ def install(kind: str, place: Path) -> Installed:
     return Installed(made.folder, place, made.use, {**clean, "PYTHONPATH": str(site), "PATH": path, "OMP_NUM_THREADS": "1"})
 
 
+SMALL_SITES = {
+    "train_sites": ["straight-3"],
+    "test_sites": ["waves-3"],
+    "runs": 1,
+    "evaluation_runs": 1,
+    "run_seconds": 20.0,
+    "warm_up_seconds": 5.0,
+}
+
+
 def smaller(line: str, place: Path) -> str:
-    """Options with which a line that trains does so in a second: all that the line does not choose itself comes from the tiny recipe.
+    """A line with options with which it takes seconds: what a training does not choose itself comes from the tiny recipe, and an evaluation
+    of simulated traffic or of a run has few windows.
 
     The guide's test trains with a new plugin at full size.
     """
-    if not line.startswith("twm train "):
-        return ""
-    # The default recipe chooses losses that fit the latent; the tiny one names them.
-    chosen = {"loss"} | {kind for kind in TINY if f"--{kind} " in line}
-    file = place / "tiny.toml"
-    file.write_text(tomli_w.dumps({k: v for k, v in TINY.items() if k not in chosen}), encoding="utf-8")
-    return f"-c {file}"
+    if line.startswith("twm train "):
+        # The default recipe chooses losses that fit the latent; the tiny one names them.
+        chosen = {"loss"} | {kind for kind in TINY if f"--{kind} " in line}
+        file = place / "tiny.toml"
+        file.write_text(tomli_w.dumps({k: v for k, v in TINY.items() if k not in chosen}), encoding="utf-8")
+        return f"{line} -c {file}"
+    if line.startswith("twm eval --dataset highway "):
+        return " ".join([line, *(f"--set 'dataset.{k}={json.dumps(v)}'" for k, v in SMALL_SITES.items())])
+    if line.startswith("twm eval runs/"):
+        return f"{line} --windows 10"
+    return line
 
 
 @pytest.mark.slow
@@ -84,7 +99,7 @@ def test_what_it_writes_installs_passes_its_tests_and_runs(kind: str, tmp_path: 
     assert plugin.use
     for line in plugin.use:
         assert line.startswith("twm ")
-        done = plugin.run("bash", "-ec", f"{line} {smaller(line, tmp_path)}")
+        done = plugin.run("bash", "-ec", smaller(line, tmp_path))
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
     trains = any(line.startswith("twm train ") and "--steps 2" in line for line in plugin.use)
     assert trains or not KINDS[kind].in_recipe
