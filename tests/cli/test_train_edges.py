@@ -168,6 +168,22 @@ def test_a_closed_terminal_or_a_batch_system_leaves_a_checkpoint(twm: Call, run:
     assert read_manifest(run, "latest")["step"] == 5
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked")
+def test_a_signal_to_all_processes_leaves_a_checkpoint_although_some_of_them_read_batches(run: Path) -> None:
+    words = ["train", "--run", str(run), "--resume", "--steps", "100000", "--training.workers", "2", "--training.checkpoint_every", "50000"]
+    with subprocess.Popen([sys.executable, "-m", "twm_cli", *words], stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            while process.poll() is None and '"step": 8' not in (run / "metrics.jsonl").read_text():
+                os.sched_yield()
+            assert process.poll() is None, process.communicate()[1]
+            os.killpg(process.pid, signal.SIGTERM)
+            _, err = process.communicate(timeout=120)
+        finally:
+            process.kill()
+    assert process.returncode == 130, err
+    assert read_manifest(run, "latest")["step"] >= 8
+
+
 SBATCH = {"SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "tw", "SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}
 
 

@@ -192,16 +192,21 @@ def _out_of_descriptors(error: BaseException) -> bool:
 def _prepare_worker(_: int) -> None:
     """Make a process that reads batches end with its training process, and only with it; and end at once if it cannot hand over a batch.
 
-    Ctrl-C, a closed terminal and the warning of a batch system go to all processes; the training process decides what happens then, and
-    tells the others to end. Batches are handed over by other threads of this process. An error of these would only be printed, and the
-    training process would wait for that batch for ever.
+    Ctrl-C, a closed terminal and the signals of a batch system go to all processes; the training process decides what happens then, and
+    tells the others to end. So the first SIGTERM is ignored, which may have been sent to all of them; the training process sends another
+    one to a process that does not end. Batches are handed over by other threads of this process. An error of these would only be printed,
+    and the training process would wait for that batch for ever.
     """
     for name in ("SIGINT", "SIGHUP", "SIGUSR1"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, _end_next_time)
     multiprocessing.queues.Queue._on_queue_feeder_error = staticmethod(_not_sent)
     sys.excepthook = _not_sent
+
+
+def _end_next_time(number: int, _: object) -> None:
+    signal.signal(number, signal.SIG_DFL)
 
 
 def _not_sent(*_: object) -> None:
