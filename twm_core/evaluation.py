@@ -35,7 +35,7 @@ from twm_core.scoring import engine, saved
 from twm_core.scoring.comparing import compare, refuse
 from twm_core.scoring.components import Chosen, choose, choose_protocol, refuse_unused, shown_name, split_options
 from twm_core.scoring.engine import Entrant
-from twm_core.scoring.evaluation import REFERENCE, Evaluation, protocol_parts
+from twm_core.scoring.evaluation import Evaluation, protocol_parts
 from twm_core.scoring.field import (
     choose_baselines,
     choose_metrics,
@@ -103,6 +103,7 @@ class Request:
         dataset: Name of the dataset component, where there is neither a target nor a protocol.
         protocol: Name of a protocol; without one the windows of the target's dataset are it.
         baselines: Baselines to evaluate; those of the protocol, else all that fit, if none is named.
+        usual: Whether all of these are evaluated where none is named; else only constant velocity is, to which skills refer.
         metrics: Metrics beside those of the protocol, or instead of the usual ones.
         without: Usual baselines and metrics that are left out: `NAME`, or `KIND/NAME`.
         split: Another split than the protocol's, `test` without one.
@@ -119,6 +120,7 @@ class Request:
     dataset: str | None = None
     protocol: str | None = None
     baselines: Sequence[str] = ()
+    usual: bool = True
     metrics: Sequence[str] = ()
     without: Sequence[str] = ()
     split: str | None = None
@@ -169,7 +171,7 @@ def evaluate(
 def _other(against: Path, request: Request, registry: Registry, reporter: Reporter) -> saved.Saved:
     """The other side of a comparison, evaluated in the same way."""
     kinds = {name.rpartition("/")[2]: METRIC for name in request.without if _is_metric(name, registry)}
-    same = replace(request, target=against, baselines=(REFERENCE,), without=tuple(f"{kind}/{name}" for name, kind in kinds.items()))
+    same = replace(request, target=against, baselines=(), usual=False, without=tuple(f"{kind}/{name}" for name, kind in kinds.items()))
     result, found = _evaluate(same, registry, reporter)
     if found is None:
         raise UsageError(f"{against} forecasts no agents", "compare with a model that does")
@@ -388,7 +390,7 @@ def _agents(
         for name in options["metric"]:
             if name in fixed.metrics:
                 raise UsageError(f"--set metric.{name}: protocol {fixed.name} fixes this metric", "evaluate without --protocol")
-    names = list(request.baselines) if request.baselines else None if fixed is None else list(fixed.baselines)
+    names = list(request.baselines) if request.baselines or not request.usual else None if fixed is None else list(fixed.baselines)
     rivals = usual_baselines(registry, names, asked=request.baselines, own=own)
     gone = without(
         request.without,

@@ -17,6 +17,9 @@ from twm_core.errors import AmbiguousComponentError
 from twm_core.evaluation import Request, evaluate
 from twm_core.recipe import file_layer, option_layer, resolve
 from twm_core.registry import Registry, discover
+from twm_core.reproduction.jobs import jobs_of
+from twm_core.reproduction.table import Table, load_table, table_names
+from twm_core.reproduction.worker import qualified
 from twm_core.scoring.components import choose, choose_protocol
 from twm_core.scoring.field import choose_baselines, choose_metrics
 from twm_core.training import train
@@ -128,6 +131,8 @@ def test_a_run_is_evaluated_to_the_same_numbers(clashing: Registry, tmp_path: Pa
     assert repr(found["forecasters"]) == repr(usual["forecasters"])
     assert {row["name"] for row in found["left_out"]} == {"acme-clash:constant-velocity", "acme-clash:kalman", "quick"}
     assert all("acme_nowhere" in row["why"] for row in found["left_out"])
+    compared = [evaluate(request, registry=each, against=tmp_path / "run") for each in (plain, clashing)]
+    assert repr(compared[1]["comparison"]) == repr(compared[0]["comparison"])
 
 
 def test_a_bare_name_in_a_protocol_means_its_own_component_then_that_of_twm(clashing: Registry) -> None:
@@ -149,3 +154,32 @@ def test_the_metrics_and_baselines_of_twm_keep_their_names(clashing: Registry) -
     baselines, _, failed = choose_baselines(clashing, seen, ["constant-velocity", "quick"], {}, own="twm")
     assert {name: c.registered.plugin.distribution for name, c in baselines.items()} == {"constant-velocity": "twm"}
     assert [row.name for row in failed.rows] == ["quick"]
+
+
+def test_a_bare_name_in_a_table_of_twm_means_the_component_of_twm(clashing: Registry) -> None:
+    table = Table.model_validate(
+        {
+            "about": {"summary": "A test."},
+            "owner": "twm",
+            "protocol": "motorway",
+            "shown": ["ade"],
+            "models": {"one": {"preset": "vehicles", "options": {"dataset.component": "highway", "loss.components": ["huber", "kl"]}}},
+            "rows": [
+                {"name": "filter", "baseline": "kalman"},
+                {"name": "still", "baseline": "zero-velocity"},
+                {"name": "one", "model": "one"},
+            ],
+        }
+    )
+    model, baselines = (
+        qualified({**job.spec, "owner": job.owner}, clashing)
+        for job in jobs_of(table, data=Path("data"), out=Path("out"), parts=table.names, seeds=[0], split=None)
+    )
+    assert model["options"]["dataset.component"] == "twm:highway"
+    assert model["options"]["loss.components"] == ["twm:huber", "twm:kl"]
+    assert baselines["baselines"] == [["filter", "twm:kalman"], ["still", "zero-velocity"]]
+    assert baselines["protocol"] == "motorway"  # no other distribution has one of this name
+
+
+def test_the_tables_that_come_with_twm_are_its_own() -> None:
+    assert {load_table(name)[1].owner for name in table_names()} == {"twm"}

@@ -35,6 +35,7 @@ class Job:
         seed: Seed of the model; None for baselines.
         rows: The rows that it fills.
         spec: What the worker is told.
+        owner: The distribution whose components bare names mean first. It decides which code runs, not what the table says.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Job:
     seed: int | None
     rows: tuple[Row, ...]
     spec: dict[str, Any]
+    owner: str | None = None
 
     @property
     def digest(self) -> str:
@@ -75,11 +77,11 @@ def jobs_of(
                     "run": str((out / "runs" / title).resolve()),
                     "rows": [[r.name, r.futures] for r in rows],
                 }
-                made.append(Job(title, part, seed, rows, spec))
+                made.append(Job(title, part, seed, rows, spec, table.owner))
     baselines = tuple(r for r in table.rows if r.baseline is not None)
     for part in parts if baselines else ():
         spec = {**common, "part": part, "baselines": [[r.name, r.baseline] for r in baselines]}
-        made.append(Job(f"baselines-{part}", part, None, baselines, spec))
+        made.append(Job(f"baselines-{part}", part, None, baselines, spec, table.owner))
     return made
 
 
@@ -114,7 +116,8 @@ def run_jobs(jobs: Sequence[Job], *, out: Path, at_once: int, done: Callable[[Jo
             raise _Stopped
         spec, log = out / "jobs" / f"{job.name}.json", out / "logs" / f"{job.name}.log"
         target = out / "results" / f"{job.name}.json"
-        atomic.write_text(spec, json.dumps({**job.spec, "made_from": job.digest, "result": str(target.resolve())}, indent=1))
+        more = {"made_from": job.digest, "result": str(target.resolve()), "owner": job.owner}
+        atomic.write_text(spec, json.dumps({**job.spec, **more}, indent=1))
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         with log.open("wb") as stream:
             process = subprocess.Popen(

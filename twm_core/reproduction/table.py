@@ -1,6 +1,7 @@
 """What a table is: its protocol, the parts that it averages over, its rows, and what was promised of them. Torch-free.
 
 [about]                  summary
+owner                    distribution whose components bare names mean first; twm in the tables that come with it
 protocol                 name of a protocol component
 fields                   fields of the protocol other than that of the parts
 data                     option that the folder goes to, such as "dataset.path"
@@ -22,6 +23,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from twm_core.errors import UsageError
+from twm_core.registry import TWM
 from twm_core.suggest import did_you_mean
 
 WHOLE = "all"
@@ -82,6 +84,7 @@ class Table(_Closed):
     """A table; see the module."""
 
     about: About
+    owner: str | None = Field(None, description="Distribution whose components bare names mean first; twm for the tables that it brings.")
     protocol: str
     fields: dict[str, Any] = {}
     data: str = "dataset.path"
@@ -134,8 +137,9 @@ def load_table(name: str) -> tuple[str, Table]:
         if name not in table_names():
             raise UsageError(f"there is no table {name!r}{did_you_mean(name, table_names())}", f"tables are {', '.join(table_names())}")
         text = resources.files(_PLACE).joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    owner = {} if path.suffix == ".toml" else {"owner": TWM}
     try:
-        return name, Table.model_validate(tomllib.loads(text))
+        return name, Table.model_validate({**tomllib.loads(text), **owner})
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"table {name}: {error}", "correct the TOML file") from error
     except ValidationError as error:

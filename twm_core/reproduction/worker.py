@@ -35,6 +35,7 @@ def main(path: str) -> int:
     layers = [option_layer(k, v, "the table") for k, v in job.get("options", {}).items()]
     said = said_in((layer.origin, layer.values) for layer in layers)
     registry, began = discover(files=job["plugins"], said=[said]), _now()
+    job = qualified(job, registry)
     costs: dict[str, Any] = {}
     if "preset" in job:
         costs["training"] = _train(job, registry)
@@ -46,6 +47,28 @@ def main(path: str) -> int:
     result = {"made_from": job["made_from"], "rows": scores["rows"], "comparable": scores["comparable"], "costs": costs, "peak_bytes": peak}
     atomic.write_text(Path(job["result"]), json.dumps(result, indent=1))
     return 0
+
+
+def qualified(job: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
+    """The job with the names of components that several distributions share written as those that its table means."""
+    owner = job.get("owner")
+
+    def meant(kind: str, name: str) -> str:
+        if owner is None or ":" in name or not registry.shared(kind, name):
+            return name
+        return registry.find(kind, name, own=owner).qualified
+
+    options = dict(job.get("options", {}))
+    for path, value in options.items():
+        kind, _, field = path.partition(".")
+        if field == "component":
+            options[path] = meant(kind, value)
+        elif field == "components":
+            options[path] = [meant(kind, name) for name in value]
+    found = {**job, "protocol": meant("protocol", job["protocol"]), "options": options}
+    if "baselines" in job:
+        found["baselines"] = [[row, meant("baseline", name)] for row, name in job["baselines"]]
+    return found
 
 
 def _train(job: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
@@ -68,7 +91,7 @@ def _model_rows(job: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     comparable: Any = None
     for name, futures in job["rows"]:
-        request = _request(job, target=Path(job["run"]), futures=futures, baselines=("constant-velocity",))
+        request = _request(job, target=Path(job["run"]), futures=futures, usual=False)
         found = evaluate(request, registry=registry, reporter=PlainReporter(unit="window"))
         rows[name], comparable = found["forecasters"]["model"]["scores"], found["comparable"]
     return {"rows": rows, "comparable": comparable}
