@@ -30,7 +30,7 @@ class HeadingMemory:
     """What the earlier recordings of a group leave behind.
 
     Attributes:
-        track: int64 `[P]`, tracks of the last rows, by track and step.
+        track: int64 `[P]`, tracks of the rows that later ones look back at, by track and step.
         step: int64 `[P]`, their steps, counted from the beginning of the group.
         x: float64 `[P]`, their positions.
         y: float64 `[P]`.
@@ -76,12 +76,16 @@ def motion_headings(track: Ints, step: Ints, x: Floats, y: Floats, dt: float, kn
     dx, dy = xs - xs[base], ys - ys[base]
     moved = np.hypot(dx, dy) >= MOVED
     heading = np.where(moved, np.arctan2(dy, dx), np.nan)
+    heading[order < earlier] = np.nan  # these had theirs in an earlier call; the memory has the last one
     _hold(heading, tracks, steps, run, guess, memory, lost)
-    memory.heading.update(
-        (int(tracks[i]), (float(heading[i]), int(steps[i]))) for i in np.flatnonzero(np.append(np.diff(tracks) != 0, True)) if len(tracks)
-    )
-    recent = steps >= int(steps.max(initial=0)) - max(back, lost)
-    memory.track, memory.step, memory.x, memory.y = tracks[recent], steps[recent], xs[recent], ys[recent]
+    ends = np.flatnonzero(np.append(np.diff(tracks) != 0, True)) if len(tracks) else rows
+    memory.heading.update((int(tracks[i]), (float(heading[i]), int(steps[i]))) for i in ends)
+    # Kept are, of every track in sight, the row from which the next one would look back, and those after it.
+    latest = int(steps.max(initial=0))
+    place = np.searchsorted(key, key[ends] - steps[ends] + latest + 1 - back, side="right") - 1
+    first = np.where(steps[ends] >= latest - lost, np.maximum(np.minimum(place, ends), run[ends]), ends + 1)
+    kept = rows >= np.repeat(first, np.diff(ends, prepend=-1))
+    memory.track, memory.step, memory.x, memory.y = tracks[kept], steps[kept], xs[kept], ys[kept]
     result = np.empty(len(order))
     result[order] = heading
     return result[earlier:]

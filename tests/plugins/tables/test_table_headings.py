@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from twm_tables.headings import HeadingMemory, along_axis, motion_headings, to_centre, wrapped
@@ -36,13 +37,15 @@ def by_loop(rows: list[tuple[int, int, float, float]], known: float) -> list[flo
 steps = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 60)), min_size=1, max_size=40, unique=True)
 
 
-@given(steps=steps, seed=st.integers(0, 10**6), cut=st.integers(0, 61))
-def test_headings_equal_a_loop_over_rows_also_where_recordings_are_cut(steps: list[tuple[int, int]], seed: int, cut: int) -> None:
+@given(steps=steps, seed=st.integers(0, 10**6), cuts=st.lists(st.integers(0, 61), max_size=4))
+@example(steps=[(0, 0), (0, 18), (0, 21), (0, 22)], seed=0, cuts=[22])  # looks back farther than an agent may be out of sight
+def test_headings_equal_a_loop_over_rows_also_where_recordings_are_cut(steps: list[tuple[int, int]], seed: int, cuts: list[int]) -> None:
     rng = np.random.default_rng(seed)
     rows = [(t, s, *(rng.normal(size=2) * 0.6 + s * 0.05).tolist()) for t, s in steps]
     wanted = dict(zip(steps, by_loop(rows, 9.0), strict=True))
     memory = HeadingMemory()
-    for part in ([r for r in rows if r[1] < cut], [r for r in rows if r[1] >= cut]):
+    for begin, end in pairwise([0, *sorted(cuts), 61]):
+        part = [r for r in rows if begin <= r[1] < end]
         track, step = (np.asarray([r[i] for r in part], dtype=np.int64) for i in (0, 1))
         x, y = (np.asarray([r[i] for r in part], dtype=np.float64) for i in (2, 3))
         got = motion_headings(track, step, x, y, DT, np.full(len(part), 9.0), memory)
