@@ -49,7 +49,7 @@ class Yardstick:
         return min(mine for mine, _ in pairs) / min(unit for _, unit in pairs)
 
     def least_ratio(self, work: Callable[[], object]) -> float:
-        """The cost of one call of `work` in units at their most: it costs at least so much. For tests of what costs a lot."""
+        """A lower bound of the cost of `work`, for tests of what costs a lot: one call, divided by the larger of two measurements of the unit."""
         return seconds(work) / max(seconds(self.work), self.least)
 
 

@@ -1,4 +1,4 @@
-"""Tests of one group run in one process, so that what is dear to set up is set up once."""
+"""Tests of one group run in one process, so that what is expensive to set up is set up once."""
 
 from __future__ import annotations
 

@@ -75,6 +75,28 @@ def contents(run: Path) -> dict[str, bytes]:
     return {p.relative_to(run).as_posix(): p.read_bytes() for p in files}
 
 
+def meet(work: Work, run: Path, starts: dict[str, str], stops: Stops, stop: int) -> dict[str, Refusal]:
+    """What became of two trainings of which the second is started at one operation of the first.
+
+    Args:
+        work: Trains.
+        run: The folder.
+        starts: How each of the two starts, by role.
+        stops: Counts operations.
+        stop: The operation of the first one.
+    """
+    refusals: dict[str, Refusal] = {}
+
+    def second() -> None:
+        refusals["second"] = outcome(lambda: work(starts["second"], run, "second"))
+
+    def first() -> None:
+        stops.run(lambda: work(starts["first"], run, "first"), stop, second)
+
+    refusals["first"] = outcome(first)
+    return refusals
+
+
 def check(run: Path, steps: int, roles: set[str]) -> None:
     """That the folder is whole and of one training.
 
@@ -90,8 +112,7 @@ def check(run: Path, steps: int, roles: set[str]) -> None:
     for name in folder.names():
         verify_files(folder.checkpoints / name)
     rows = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
-    seen = [row["step"] for row in rows if "loss" in row]
-    assert seen == sorted(set(seen))
+    assert [row["step"] for row in rows if "train.loss" in row] == [n + 1 for n in range(steps)]
     rate = tomllib.loads(folder.recipe.read_text())["training"]["lr"]
     assert rate in {RATES[role] for role in roles}
     assert not list(run.rglob(".unfinished-*"))
@@ -123,16 +144,9 @@ def test_another_training_may_be_started_at_any_moment(
     # Before the first one has taken the folder, and after it has left it, the second one may be the one that trains.
     for stop in (i for i, held in enumerate(at_work) if not held):
         fresh(first, begun, run)
-        refusals: dict[str, Refusal] = {}
-
-        def other() -> None:
-            refusals["second"] = outcome(lambda: work(second, run, "second"))  # noqa: B023 - called in this turn of the loop only
-
-        def mine() -> None:
-            refusals["first"] = outcome(lambda: stops.run(lambda: work(first, run, "first"), stop, other))  # noqa: B023
-
-        mine()
+        starts = {"first": first, "second": second}
+        refusals = meet(work, run, starts, stops, stop)
+        assert set(refusals) == set(starts)
         done = {role for role, refusal in refusals.items() if refusal is None}
-        assert len(refusals) == 2
         assert done, refusals
-        check(run, max(STEPS[{"first": first, "second": second}[role]] for role in done), done)
+        check(run, max(STEPS[starts[role]] for role in done), done)
