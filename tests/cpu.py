@@ -49,7 +49,7 @@ class Yardstick:
         return min(mine for mine, _ in pairs) / min(unit for _, unit in pairs)
 
     def least_ratio(self, work: Callable[[], object]) -> float:
-        """A lower bound of the cost of `work`, for tests of what costs a lot: one call, divided by the larger of two measurements of the unit."""
+        """A lower bound of the cost of `work`, for tests of what costs a lot: one call, in the larger of two measurements of the unit."""
         return seconds(work) / max(seconds(self.work), self.least)
 
 
