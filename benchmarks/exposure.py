@@ -29,12 +29,12 @@ from typing import Any
 
 import torch
 
-from twm_core.assembly import assemble
 from twm_core.errors import TwmError
-from twm_core.evaluation import MODEL, Request, evaluate
-from twm_core.recipe import default_layer, option_layer, resolve
-from twm_core.registry import Registry, discover
-from twm_core.training import train
+from twm_core.evaluation.evaluate import MODEL, Request, evaluate
+from twm_core.plugin.registry import Registry, discover
+from twm_core.recipe.assembly import assemble
+from twm_core.recipe.layers import default_layer, option_layer, resolve
+from twm_core.training.run import train
 
 TIMES = (1, 3, 5, 10, 20)
 STEP = 0.2

@@ -23,11 +23,11 @@ from types import FrameType
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from twm_core.data.importing import import_sources
-from twm_core.data.reader import Reader
-from twm_core.data.store import open_store
+from twm_core.data.importing.importer import import_sources
+from twm_core.data.importing.reader import Reader
+from twm_core.data.store.validation import validate_store
 from twm_core.errors import DataError
-from twm_core.registry import discover
+from twm_core.plugin.registry import discover
 from twm_core.testing.fuzz import damage
 
 PLACE = re.compile(
@@ -78,7 +78,7 @@ def fuzz(name: str, reader: Reader, examples: int, seconds: int, place: Path) ->
             raise AssertionError(f"[damage {number}] {type(error).__name__}: {error}") from error
         else:
             counts["imported"] += 1
-            problems = open_store(work / "out.twm").validate()
+            problems = validate_store(work / "out.twm")
             if problems:
                 raise AssertionError(f"[damage {number}] imported, but the store has problems: {problems}")
         finally:

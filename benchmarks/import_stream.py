@@ -115,8 +115,8 @@ def generate(file: Path, size: int) -> int:
 
 def work(source: Path, out: Path) -> None:
     """What the measured process does."""
-    from twm_core.data.importing import import_sources
-    from twm_core.registry import discover
+    from twm_core.data.importing.importer import import_sources
+    from twm_core.plugin.registry import discover
 
     found = discover().find("reader", "ngsim")
     config = found.load_config()()
@@ -184,7 +184,7 @@ def main() -> int:
     if options.out is not None:
         work(options.dir, options.out)
         return 0
-    from twm_core.data.store_validation import validate_store
+    from twm_core.data.store.validation import validate_store
 
     options.dir.mkdir(parents=True, exist_ok=True)
     source, whole, again = options.dir / "us-101.csv", options.dir / "whole.twm", options.dir / "again.twm"

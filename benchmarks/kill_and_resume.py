@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from twm_core.manifest import RunFolder, verify_files
+from twm_core.checkpoint.manifest import RunFolder, verify_files
 
 RECIPE = Path(__file__).parents[1] / "tests" / "tiny.toml"
 

@@ -20,9 +20,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from twm_core.data.store import open_store
-from twm_core.data.store_draft import JOURNAL, partial_folder
-from twm_core.registry import discover
+from twm_core.data.store.reading import open_store
+from twm_core.data.store.validation import validate_store
+from twm_core.data.store.writing.draft import JOURNAL, partial_folder
+from twm_core.plugin.registry import discover
 
 READER = "drone-csv"
 
@@ -110,7 +111,7 @@ def kill_imports(folder: Path, *, kills: int, seed: int, copies: int, say: Calla
                 store = open_store(out)
                 if append and store.ids[: len(before)] != before:
                     found.append(f"{out} lost scenarios")
-                found += [p for p in store.validate() if not p.endswith("is not named in the manifest")]
+                found += [p for p in validate_store(store.path) if not p.endswith("is not named in the manifest")]
             if not ended:
                 done += 1
                 say(f"kill {done} of {'append' if append else 'import'} {'while it starts' if starting else 'while it writes'}")

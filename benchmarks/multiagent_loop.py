@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from twm_core.nn.interfaces import Dynamics, Embedding
-from twm_core.registry import discover
+from twm_core.plugin.registry import discover
 from twm_core.specs import DynamicsGiven, EmbeddingSpec
 
 BAR, TOLERANCE, TOKEN = 0.1, 1e-5, 128

@@ -74,10 +74,10 @@ class Job:
 
 def train_job(job: Job) -> dict[str, Any]:
     """Train one run; parameters, CPU minutes, steps."""
-    from twm_core.assembly import assemble
-    from twm_core.recipe import Layer, option_layer, resolve
-    from twm_core.registry import discover
-    from twm_core.training import train
+    from twm_core.plugin.registry import discover
+    from twm_core.recipe.assembly import assemble
+    from twm_core.recipe.layers import Layer, option_layer, resolve
+    from twm_core.training.run import train
 
     registry = discover(environ={})
     layers = [Layer("benchmark", {"preset": job.preset}), Layer("benchmark", {"dataset": {"component": job.dataset}})]
@@ -90,8 +90,9 @@ def train_job(job: Job) -> dict[str, Any]:
 
 def compare_job(job: Job) -> dict[str, Any]:
     """Train one run and score it on the test split."""
-    from twm_core.evaluation import Request, evaluate, load_run
-    from twm_core.registry import discover
+    from twm_core.checkpoint.load import load_run
+    from twm_core.evaluation.evaluate import Request, evaluate
+    from twm_core.plugin.registry import discover
 
     found = train_job(job)
     registry = discover(environ={})
@@ -115,10 +116,11 @@ def learn_job(job: Job) -> dict[str, Any]:
     """Train one run and put it beside trivial predictors on validation windows."""
     import torch
 
-    from twm_core.data.loader import evenly_spaced
-    from twm_core.evaluation import Request, evaluate, load_run
+    from twm_core.checkpoint.load import load_run
+    from twm_core.data.windows.loader import evenly_spaced
+    from twm_core.evaluation.evaluate import Request, evaluate
     from twm_core.nn.build import build_dataset
-    from twm_core.registry import discover
+    from twm_core.plugin.registry import discover
 
     found = train_job(job)
     registry = discover(environ={})
@@ -158,7 +160,7 @@ def traffic_rows(
     import torch
     import torch.nn.functional as F
 
-    from twm_core.data.loader import evenly_spaced
+    from twm_core.data.windows.loader import evenly_spaced
     from twm_core.nn.batches import previous_anchor
 
     training, windows = dataset.windows("train"), dataset.windows("val")
@@ -189,7 +191,7 @@ def episode_rows(model: WorldModel, dataset: Any, indices: Sequence[int]) -> Ite
     """What is decoded from posteriors, key by key, beside the mean or the frequencies of the training windows."""
     import torch
 
-    from twm_core.data.loader import evenly_spaced
+    from twm_core.data.windows.loader import evenly_spaced
     from twm_core.nn.batches import previous_anchor
     from twm_core.nn.targets import CONTINUE, target
 

@@ -31,25 +31,25 @@ from typing import Any
 import numpy as np
 import torch
 
-from twm_cli.words import parse_setting
-from twm_core.assembly import assemble
+from twm_cli.options.words import parse_setting
+from twm_core.checkpoint.load import load_run
 from twm_core.data.dataset import Batch, Dataset, Windows
-from twm_core.data.loader import evenly_spaced
 from twm_core.data.scenario import RoadMap
 from twm_core.data.schema import MOTION
+from twm_core.data.windows.loader import evenly_spaced
 from twm_core.errors import TwmError, UsageError
-from twm_core.evaluation import load_run
+from twm_core.evaluation.engine import window_seed
+from twm_core.evaluation.forecast import Forecast, Truth
+from twm_core.evaluation.interfaces import Forecaster, Metric
+from twm_core.evaluation.truth import Roads, truth_of
 from twm_core.nn.batches import slice_time
 from twm_core.nn.build import build_dataset
 from twm_core.nn.world_model import WorldModel
-from twm_core.recipe import Layer, option_layer, resolve
-from twm_core.registry import Registry, discover
-from twm_core.scoring.engine import window_seed
-from twm_core.scoring.forecast import Forecast, Truth
-from twm_core.scoring.interfaces import Forecaster, Metric
-from twm_core.scoring.truth import Roads, truth_of
+from twm_core.plugin.registry import Registry, discover
+from twm_core.recipe.assembly import assemble
+from twm_core.recipe.layers import Layer, option_layer, resolve
 from twm_core.specs import BaselineGiven, ForecastSpec, MetricGiven
-from twm_core.training import train
+from twm_core.training.run import train
 from twm_realism.closed_loop import ClosedLoop
 from twm_realism.lane_keeping import OnLanes
 

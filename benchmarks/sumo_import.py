@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from twm_core.data.lanes import locate
+from twm_core.data.features.lanes import locate
 from twm_core.data.scenario import OCCLUDED, Scenario
-from twm_core.data.store import open_store
+from twm_core.data.store.reading import open_store
 from twm_sumo.simulate import simulate
 
 BAR_SECONDS = 60.0

@@ -16,13 +16,13 @@ import time
 
 import torch
 
-from twm_core.assembly import assemble
 from twm_core.data.dataset import to_device
 from twm_core.nn.build import build_dataset
-from twm_core.recipe import DEFAULT, Layer, default_layer, resolve
-from twm_core.registry import discover
+from twm_core.plugin.registry import discover
+from twm_core.recipe.assembly import assemble
+from twm_core.recipe.layers import DEFAULT, Layer, default_layer, resolve
 from twm_core.threads import default_threads
-from twm_core.trainer import Trainer
+from twm_core.training.trainer import Trainer
 
 PRESETS = ("default", "traffic-wm", "traffic-wm-transformer", "hybrid", "multiagent-rssm", "dreamer-v3", "dreamer-v3-early")
 CPU = torch.device("cpu")

@@ -34,11 +34,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from twm_core.data.protocol import WindowProtocol
 from twm_core.data.scenario import OBSERVED, Scenario
-from twm_core.data.store import open_store
-from twm_core.data.store_writing import write_store
-from twm_core.data.windows import ScenarioWindows
+from twm_core.data.store.reading import open_store
+from twm_core.data.store.writing.write_store import write_store
+from twm_core.data.windows.protocol import WindowProtocol
+from twm_core.data.windows.scenario_windows import ScenarioWindows
 
 FEATURES = ("x", "y", "heading", "vx", "vy", "ax", "ay", "yaw_rate", "length", "width")
 STEPS, AGENTS = 50, 32

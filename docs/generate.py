@@ -1,6 +1,7 @@
 """Writes the parts of the documentation that are tables of the code: run `python docs/generate.py` after changing a component.
 
     README.md                      components, between its two markers
+    CONTRIBUTING.md                the tree: every folder of source with the first line of its docstring, between two markers
     docs/reference/components.md   every field of every first-party component, and of the tables `training`, `fusion`, `plugins`
     docs/reference/checks.md       every promise that the conformance kit tests
     docs/reference/public.md       every public name, see `surface.py`
@@ -13,6 +14,7 @@ left out.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import sys
@@ -21,20 +23,20 @@ from pathlib import Path
 
 import surface
 
-from twm_cli.fields import inline, range_text, type_name
+from twm_cli.options.fields import inline, range_text, type_name
 from twm_core.config import ComponentConfig
-from twm_core.fusion import FusionConfig
 from twm_core.hooks import HookSpecs
 from twm_core.kinds import KINDS, Kind
-from twm_core.plugin_rules import PluginsConfig
-from twm_core.registry import Registered, discover
+from twm_core.plugin.registry import Registered, discover
+from twm_core.recipe.fusion import FusionConfig
+from twm_core.recipe.pins import PluginsConfig
+from twm_core.recipe.training_config import TrainingConfig
 from twm_core.testing.checks import CHECKS
-from twm_core.training_config import TrainingConfig
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- components: begin -->", "<!-- components: end -->"
 GENERATED, GENERATED_END = "<!-- generated: begin -->", "<!-- generated: end -->"
-WITHOUT_GIVEN = ("reader", "renderer", "environment")
+WITHOUT_GIVEN = ("reader", "renderer", "simulator")
 """Kinds whose `build` takes the config alone."""
 
 NOTE = "<!-- Written by docs/generate.py. Edit the code it reads, not this file. -->"
@@ -160,6 +162,16 @@ def hooks() -> str:
     return "## Signatures\n\n" + NOTE + "\n\n```text\n" + "\n".join(found) + "\n```"
 
 
+def tree() -> str:
+    """Every folder of source with the first line of its docstring."""
+    rows = []
+    for room in ("twm_core", "cli/twm_cli", "plugins"):
+        for file in sorted((ROOT / room).rglob("__init__.py"), key=lambda f: f.parent.parts):
+            text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+            rows.append((f"`{file.parent.relative_to(ROOT)}`", cell(text.partition("\n")[0])))
+    return table(("folder", "what belongs in it"), rows)
+
+
 def between(path: Path, text: str) -> str:
     """A page with new text between its two markers."""
     before, begin, rest = path.read_text(encoding="utf-8").partition(GENERATED)
@@ -182,6 +194,7 @@ def files() -> dict[Path, str]:
         ROOT / "docs/reference/components.md": components_page(components),
         ROOT / "docs/reference/checks.md": checks_page(),
         ROOT / "docs/reference/public.md": public_page(),
+        ROOT / "CONTRIBUTING.md": between(ROOT / "CONTRIBUTING.md", tree()),
         **{p: between(p, contract(k)) for k in KINDS.values() for p in [ROOT / f"docs/contracts/{k.name}.md"]},
         ROOT / "docs/plugins/hooks.md": between(ROOT / "docs/plugins/hooks.md", hooks()),
     }

@@ -6,56 +6,112 @@ the config base of their kind, and describe what flows with specs. The torch-sid
 
 from __future__ import annotations
 
-from twm_core.component import Component
-from twm_core.config import ComponentConfig
-from twm_core.errors import (
-    AmbiguousComponentError,
-    AssemblyError,
-    CheckpointError,
-    DataError,
-    Mismatch,
-    PluginError,
-    TwmError,
-    UnknownComponentError,
-    UsageError,
-)
-from twm_core.hooks import hookimpl
-from twm_core.kinds import KINDS, Kind
-from twm_core.kinds.baseline import BaselineConfig
-from twm_core.kinds.dataset import DatasetConfig
-from twm_core.kinds.decoder import DecoderConfig
-from twm_core.kinds.dynamics import DynamicsConfig
-from twm_core.kinds.encoder import EncoderConfig
-from twm_core.kinds.environment import EnvironmentConfig
-from twm_core.kinds.loss import LossConfig
-from twm_core.kinds.metric import MetricConfig
-from twm_core.kinds.optimizer import OptimizerConfig
-from twm_core.kinds.protocol import ProtocolConfig
-from twm_core.kinds.reader import ReaderConfig
-from twm_core.kinds.renderer import RendererConfig
-from twm_core.specs import (
-    ActionSpec,
-    BaselineGiven,
-    DatasetGiven,
-    DecoderGiven,
-    DynamicsGiven,
-    EmbeddingSpec,
-    EncoderGiven,
-    Feature,
-    ForecastSpec,
-    KeySpec,
-    LatentSpec,
-    LossGiven,
-    MetricGiven,
-    ObservationSpec,
-    OptimizerGiven,
-    OutputKey,
-    OutputSpec,
-    Score,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from twm_core.component import Component
+    from twm_core.config import ComponentConfig
+    from twm_core.errors import (
+        AmbiguousComponentError,
+        AssemblyError,
+        CheckpointError,
+        DataError,
+        Mismatch,
+        PluginError,
+        TwmError,
+        UnknownComponentError,
+        UsageError,
+    )
+    from twm_core.hooks import hookimpl
+    from twm_core.kinds import KINDS, Kind
+    from twm_core.kinds.baseline import BaselineConfig
+    from twm_core.kinds.dataset import DatasetConfig
+    from twm_core.kinds.decoder import DecoderConfig
+    from twm_core.kinds.dynamics import DynamicsConfig
+    from twm_core.kinds.encoder import EncoderConfig
+    from twm_core.kinds.loss import LossConfig
+    from twm_core.kinds.metric import MetricConfig
+    from twm_core.kinds.optimizer import OptimizerConfig
+    from twm_core.kinds.protocol import ProtocolConfig
+    from twm_core.kinds.reader import ReaderConfig
+    from twm_core.kinds.renderer import RendererConfig
+    from twm_core.kinds.simulator import SimulatorConfig
+    from twm_core.specs import (
+        ActionSpec,
+        BaselineGiven,
+        DatasetGiven,
+        DecoderGiven,
+        DynamicsGiven,
+        EmbeddingSpec,
+        EncoderGiven,
+        Feature,
+        ForecastSpec,
+        KeySpec,
+        LatentSpec,
+        LossGiven,
+        MetricGiven,
+        ObservationSpec,
+        OptimizerGiven,
+        OutputKey,
+        OutputSpec,
+        Score,
+    )
 
+__version__ = "0.2.0"
+
+_HOMES = {
+    "twm_core.component": ("Component",),
+    "twm_core.config": ("ComponentConfig",),
+    "twm_core.errors": (
+        "AmbiguousComponentError",
+        "AssemblyError",
+        "CheckpointError",
+        "DataError",
+        "Mismatch",
+        "PluginError",
+        "TwmError",
+        "UnknownComponentError",
+        "UsageError",
+    ),
+    "twm_core.hooks": ("hookimpl",),
+    "twm_core.kinds": (
+        "KINDS",
+        "Kind",
+    ),
+    "twm_core.kinds.baseline": ("BaselineConfig",),
+    "twm_core.kinds.dataset": ("DatasetConfig",),
+    "twm_core.kinds.decoder": ("DecoderConfig",),
+    "twm_core.kinds.dynamics": ("DynamicsConfig",),
+    "twm_core.kinds.encoder": ("EncoderConfig",),
+    "twm_core.kinds.loss": ("LossConfig",),
+    "twm_core.kinds.metric": ("MetricConfig",),
+    "twm_core.kinds.optimizer": ("OptimizerConfig",),
+    "twm_core.kinds.protocol": ("ProtocolConfig",),
+    "twm_core.kinds.reader": ("ReaderConfig",),
+    "twm_core.kinds.renderer": ("RendererConfig",),
+    "twm_core.kinds.simulator": ("SimulatorConfig",),
+    "twm_core.specs": (
+        "ActionSpec",
+        "BaselineGiven",
+        "DatasetGiven",
+        "DecoderGiven",
+        "DynamicsGiven",
+        "EmbeddingSpec",
+        "EncoderGiven",
+        "Feature",
+        "ForecastSpec",
+        "KeySpec",
+        "LatentSpec",
+        "LossGiven",
+        "MetricGiven",
+        "ObservationSpec",
+        "OptimizerGiven",
+        "OutputKey",
+        "OutputSpec",
+        "Score",
+    ),
+}
 __all__ = [
     "KINDS",
     "ActionSpec",
@@ -76,7 +132,6 @@ __all__ = [
     "EmbeddingSpec",
     "EncoderConfig",
     "EncoderGiven",
-    "EnvironmentConfig",
     "Feature",
     "ForecastSpec",
     "KeySpec",
@@ -97,8 +152,19 @@ __all__ = [
     "ReaderConfig",
     "RendererConfig",
     "Score",
+    "SimulatorConfig",
     "TwmError",
     "UnknownComponentError",
     "UsageError",
     "hookimpl",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of this module when it is first used: a plugin that only declares needs neither pydantic nor the specs."""
+    for home, names in _HOMES.items():
+        if name in names:
+            value = getattr(import_module(home), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

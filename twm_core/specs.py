@@ -27,7 +27,7 @@ AGENT_TYPES = ("unknown", "car", "truck", "bus", "motorcycle", "bicycle", "pedes
 class Spec(BaseModel):
     """Base of all specs: frozen, closed, comparable, and printable on one line."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Feature(Spec):
@@ -269,7 +269,7 @@ class DecoderGiven(Spec):
     latent: LatentSpec
     seen: ObservationSpec
     output: OutputSpec
-    embedding: EmbeddingSpec = EmbeddingSpec()
+    embedding: EmbeddingSpec = Field(default_factory=EmbeddingSpec)
 
 
 class LossGiven(Spec):

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from worker import ACTION, BATCH, BLOCKS, CLASSES, DEPTH, DETER, GROUPS, HIDDEN, HORIZON, ROWS, STEPS, UNITS, VECTOR, Job, inputs, serve
 
-from twm_core.fusion import FusionConfig
 from twm_core.nn.fusion import Fusion
 from twm_core.nn.world_model import LossTerm, WorldModel
-from twm_core.registry import discover
+from twm_core.plugin.registry import discover
+from twm_core.recipe.fusion import FusionConfig
 from twm_core.specs import (
     ActionSpec,
     DecoderGiven,

@@ -1,1 +1,1 @@
-"""The command line of twm."""
+"""The command `twm`: one file for each command, except those with a folder of their own."""

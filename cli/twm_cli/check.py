@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twm_cli.fields import option
+from twm_cli.options.fields import option
+from twm_cli.options.recipe import RecipeOptions
+from twm_cli.options.session import Session
 from twm_cli.planning import plan, show_plan, with_options
-from twm_cli.recipe_options import RecipeOptions
-from twm_cli.session import Session
 
 
 def command(session: Session) -> Callable[..., None]:

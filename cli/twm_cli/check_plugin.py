@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twm_cli.options.session import Session
 from twm_cli.output import show_json, table
-from twm_cli.session import Session
 from twm_core.errors import UsageError
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import Any
 
 import typer
 
-from twm_cli.fields import inline, option
+from twm_cli.options.fields import inline, option
+from twm_cli.options.recipe import RecipeOptions
+from twm_cli.options.session import Session
 from twm_cli.output import show_json
 from twm_cli.planning import plan, with_options
-from twm_cli.recipe_options import RecipeOptions
-from twm_cli.session import Session
-from twm_core.recipe import Recipe
+from twm_core.recipe.layers import Recipe
 
 
 def command(session: Session) -> Callable[..., None]:

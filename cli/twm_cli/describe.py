@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twm_cli.fields import inline, range_text, type_name
+from twm_cli.options.fields import inline, range_text, type_name
+from twm_cli.options.session import Session
 from twm_cli.output import heading, labelled, show_json, table
-from twm_cli.session import Session
-from twm_core.assembly import assemble
-from twm_core.discovery import canonical
 from twm_core.errors import TwmError, UnknownComponentError
-from twm_core.kinds import KINDS
-from twm_core.recipe import default_layer, option_layer, resolve
+from twm_core.kinds import KINDS, RECIPE_KINDS
+from twm_core.plugin.discovery import canonical
+from twm_core.recipe.assembly import assemble
+from twm_core.recipe.layers import default_layer, option_layer, resolve
 from twm_core.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-    from twm_core.kinds import Kind
-    from twm_core.registry import Registered, Registry
+    from twm_core.kinds import RECIPE_KINDS, Kind
+    from twm_core.plugin.registry import Registered, Registry
 
 
 def command(session: Session) -> Callable[..., None]:
@@ -64,7 +64,7 @@ def _kind_object(kind: Kind, registry: Registry) -> dict[str, Any]:
         "gives": kind.gives,
         "config": f"{kind.config.__module__}:{kind.config.__name__}",
         "interface": kind.interface,
-        "in_recipe": kind.in_recipe,
+        "in_recipe": kind.name in RECIPE_KINDS,
         "several": kind.several,
         "components": [
             r.qualified if registry.shared(kind.name, r.component.name) else r.component.name for r in registry.components(kind.name)
@@ -153,7 +153,7 @@ def _flow(registered: Registered, registry: Registry) -> list[tuple[str, str]]:
     """What the component is given and gives when it takes its place in the default recipe."""
     kind, name = registered.component.kind, registered.qualified
     own = [("given", KINDS[kind].given), ("gives", KINDS[kind].gives)]
-    if not KINDS[kind].in_recipe:
+    if kind not in RECIPE_KINDS:
         return own
     choice = [name] if KINDS[kind].several else name
     slot = f"{kind}.{'components' if KINDS[kind].several else 'component'}"

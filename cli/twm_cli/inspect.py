@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from twm_cli.fields import inline
+from twm_cli.options.fields import inline
+from twm_cli.options.session import Session
 from twm_cli.output import heading, labelled, show_json, table
-from twm_cli.session import Session
-from twm_core.manifest import MODEL, read_header, resolve_checkpoint, verify_files
+from twm_core.checkpoint.manifest import MODEL, resolve_checkpoint, verify_files
 from twm_core.specs import EmbeddingSpec, LatentSpec, ObservationSpec, OutputSpec
+from twm_core.tensor_files import read_header
 
 
 def command(session: Session) -> Callable[..., None]:

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twm_cli.options.session import Session
 from twm_cli.output import show_json, table
-from twm_cli.session import Session
 from twm_core.kinds import KINDS
 
 if TYPE_CHECKING:
-    from twm_core.registry import Plugin, Registered
+    from twm_core.plugin.registry import Plugin, Registered
 
 
 SCHEMA = 1

@@ -14,10 +14,10 @@ from typing import Annotated, Any
 
 import typer
 
-from twm_cli.panels import HELP_SETTINGS, PanelCommand
+from twm_cli.options.panels import HELP_SETTINGS, PanelCommand
+from twm_cli.options.session import Session
+from twm_cli.options.words import first_argument, occurrences, rejoined, words_to_complete
 from twm_cli.plugin_commands import load_command
-from twm_cli.session import Session
-from twm_cli.words import first_argument, occurrences, rejoined, words_to_complete
 
 COMMANDS = {
     "train": "Train a world model.",
@@ -32,10 +32,13 @@ COMMANDS = {
     "check-plugin": "Test what the components of a plugin promise.",
     "data": "Import, look at and check recordings.",
 }
-"""Built-in commands: name and summary. The module of a command is its name with underscores."""
+"""Built-in commands: name and summary."""
 
 GROUPS = ("data",)
 """Those that are groups of commands: their module has `group` where that of a command has `command`."""
+
+_MODULES = {"data": "data.group", "eval": "eval.command"}
+"""Modules of the commands that have a folder; that of any other is its name with underscores."""
 
 SUPPORTED = ("linux", "darwin")
 """Values of `sys.platform` on which twm is tested; elsewhere one sentence says so."""
@@ -91,13 +94,17 @@ def _session(words: list[str], *, completing: bool) -> Session:
     # The words after a plugin's command belong to that command, -p among them.
     searched = words if command in COMMANDS else words[:at]
     if command in GROUPS:
-        searched = [*words[: at + 1], *_group(command).own_words(words[at + 1 :])]
+        searched = [*words[: at + 1], *_module(command).own_words(words[at + 1 :])]
     files = [value for name, value in occurrences(searched, _TAKES_VALUE) if name in _TAKES_VALUE and value is not None]
     return Session(command=command, words=words[at + 1 :], files=files, built_in=tuple(COMMANDS), completing=completing)
 
 
 def _group(name: str) -> Any:
-    return import_module(f"twm_cli.{name}")
+    return _module(name)
+
+
+def _module(name: str) -> Any:
+    return import_module(f"twm_cli.{_MODULES.get(name, name.replace('-', '_'))}")
 
 
 def _app(session: Session, words: Sequence[str]) -> typer.Typer:
@@ -105,9 +112,9 @@ def _app(session: Session, words: Sequence[str]) -> typer.Typer:
     app.callback(help="World models of traffic made of interchangeable parts.")(_global_options)
     for name, summary in COMMANDS.items():
         if name == session.command and name in GROUPS:
-            app.add_typer(_group(name).group(session), name=name, short_help=summary)
+            app.add_typer(_module(name).group(session), name=name, short_help=summary)
         elif name == session.command:
-            function = import_module(f"twm_cli.{name.replace('-', '_')}").command(session)
+            function = _module(name).command(session)
             app.command(name, cls=PanelCommand, context_settings=HELP_SETTINGS, short_help=summary)(function)
         else:
             app.command(name, help=summary)(_placeholder)
@@ -152,7 +159,7 @@ def _help_command(words: Sequence[str]) -> str:
         return "twm --help"
     called = [words[at]]
     if called[0] in GROUPS:
-        called += [w for w in words[at + 1 : at + 2] if w in _group(called[0]).COMMANDS]
+        called += [w for w in words[at + 1 : at + 2] if w in _module(called[0]).COMMANDS]
     return f"twm {' '.join(called)} --help"
 
 

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from twm_cli.list_plugins import kinds
+from twm_cli.options.session import Session
 from twm_cli.output import show_json
-from twm_cli.session import Session
 from twm_core.errors import AmbiguousComponentError, UnknownComponentError
 from twm_core.kinds import KINDS
 
@@ -33,7 +33,7 @@ def command(session: Session) -> Callable[..., None]:
         It holds a small working component of the kind with the maths explained, its conformance test, and a file for continuous
         integration.
         """
-        from twm_core.scaffold import new_plugin as render
+        from twm_core.plugin.scaffold import new_plugin as render
 
         made = render(name, kind=kind, component=component, parent=out)
         session.warn(*_namesakes(session, kind, component or name, name))

@@ -8,11 +8,11 @@ from typing import Any
 
 import typer
 
+from twm_cli.options.recipe import RecipeOptions
+from twm_cli.options.session import Session
 from twm_cli.output import show_json
-from twm_cli.recipe_options import RecipeOptions
-from twm_cli.session import Session
-from twm_core.assembly import Plan, assemble
-from twm_core.recipe import Recipe
+from twm_core.recipe.assembly import Plan, assemble
+from twm_core.recipe.layers import Recipe
 
 
 def with_options(function: Callable[..., None], own: Sequence[inspect.Parameter], options: RecipeOptions) -> Callable[..., None]:

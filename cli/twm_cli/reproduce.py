@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from twm_cli.options.session import Session
 from twm_cli.output import show_json
-from twm_cli.session import Session
 from twm_core.errors import UsageError
 
 

@@ -10,18 +10,18 @@ from typing import Any
 
 import typer
 
-from twm_cli.fields import option
+from twm_cli.options.fields import option
+from twm_cli.options.recipe import RecipeOptions
+from twm_cli.options.session import Session
+from twm_cli.options.words import occurrences
 from twm_cli.output import labelled, show_json
 from twm_cli.planning import plan, show_plan, with_options
-from twm_cli.recipe_options import RecipeOptions
-from twm_cli.session import Session
-from twm_cli.words import occurrences
+from twm_core.checkpoint.manifest import RunFolder, check_installed, distributions, read_manifest
 from twm_core.errors import CheckpointError, UsageError
-from twm_core.manifest import RunFolder, check_installed, owners, read_manifest
-from twm_core.presets import SIZE
-from twm_core.recipe import PRESET, Layer, file_layer
-from twm_core.resuming import check_changes, differences, elsewhere
-from twm_core.run_claim import check_claim
+from twm_core.recipe.layers import PRESET, Layer, file_layer
+from twm_core.recipe.presets import SIZE
+from twm_core.training.resuming import check_changes, differences, elsewhere
+from twm_core.training.run_claim import check_claim
 
 _OWN = {"--run": True, "--resume": False, "--from": True, "--accept-changes": False, "--dry-run": False, "--json": False}
 _WITHOUT_EFFECT = ("--preset", "--size")
@@ -54,7 +54,7 @@ def command(session: Session) -> Callable[..., None]:
             watcher.note(f"note: {note}")
         watcher.note(f"run folder: {run}")
 
-        from twm_core.training import train as run_training
+        from twm_core.training.run import train as run_training
 
         try:
             summary = run_training(
@@ -125,7 +125,7 @@ def _former(session: Session) -> _Former | None:
     except CheckpointError as error:
         raise elsewhere(error, folder, checkpoint.name) from error
     check_installed(manifest, session.registry)
-    return _Former(replace(layer, owners=owners(manifest)), manifest)
+    return _Former(replace(layer, distributions=distributions(manifest)), manifest)
 
 
 def _presets_elsewhere(words: Sequence[tuple[str, str | None]]) -> list[str]:

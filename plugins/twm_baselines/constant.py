@@ -18,9 +18,10 @@ from torch import Tensor
 
 from twm_baselines.config import ConstantTurnRateConfig, ConstantVelocityConfig, ZeroVelocityConfig
 from twm_baselines.observed import Observed, columns, motion, observe, times
+from twm_core.angles import wrap_tensor
 from twm_core.data.dataset import Batch
-from twm_core.scoring.forecast import Forecast
-from twm_core.scoring.interfaces import Forecaster
+from twm_core.evaluation.forecast import Forecast
+from twm_core.evaluation.interfaces import Forecaster
 from twm_core.specs import BaselineGiven, ForecastSpec, ObservationSpec
 
 
@@ -71,7 +72,7 @@ class ConstantTurnRate(Forecaster):
         across = t * torch.sinc(angle / (2 * torch.pi)) * (angle / 2).sin()
         cos, sin = angle.cos(), angle.sin()
         turned = [vx * cos - vy * sin, vy * cos + vx * sin]
-        return one_future([x + vx * along - vy * across, y + vy * along + vx * across, wrapped(heading + angle), *turned], steps)
+        return one_future([x + vx * along - vy * across, y + vy * along + vx * across, wrap_tensor(heading + angle), *turned], steps)
 
 
 def one_future(parts: list[Tensor], steps: int) -> Forecast:
@@ -88,11 +89,6 @@ def mean_velocity(observed: Observed, seen: ObservationSpec) -> list[Tensor]:
         known = known & (fresh < 0.5)
     count = known.sum(dim=1, keepdim=True).clamp_min(1)
     return [torch.where(known, v, 0.0).sum(dim=1, keepdim=True) / count for v in columns(observed.state, seen, ("vx", "vy"))]
-
-
-def wrapped(angle: Tensor) -> Tensor:
-    """The angle in `[-pi, pi)`."""
-    return torch.remainder(angle + torch.pi, 2 * torch.pi) - torch.pi
 
 
 def build_zero_velocity(config: ZeroVelocityConfig, given: BaselineGiven) -> ZeroVelocity:

@@ -17,17 +17,18 @@ from torch import Tensor
 
 from twm_baselines.car_following import Parameters, Traffic, roll
 from twm_baselines.config_idm import IDMConfig
-from twm_baselines.constant import one_future, wrapped
+from twm_baselines.constant import one_future
 from twm_baselines.driver_fit import Travelled, fit_parameters
 from twm_baselines.in_front import in_front
 from twm_baselines.observed import Observed, columns, motion, observe, times
 from twm_baselines.way import Way, way_of
+from twm_core.angles import wrap_tensor
 from twm_core.data.dataset import Batch, Windows
-from twm_core.data.loader import evenly_spaced
+from twm_core.data.windows.loader import evenly_spaced
 from twm_core.errors import DataError, UsageError
+from twm_core.evaluation.forecast import Forecast
+from twm_core.evaluation.interfaces import Forecaster
 from twm_core.nn.batches import same_episode, slice_time
-from twm_core.scoring.forecast import Forecast
-from twm_core.scoring.interfaces import Forecaster
 from twm_core.specs import AGENT_TYPES, BaselineGiven, ForecastSpec, ObservationSpec
 
 VEHICLES = ("unknown", "car", "truck", "bus", "motorcycle")
@@ -94,7 +95,7 @@ class IDM(Forecaster):
         parts = [
             torch.where(driven, x, kept_x + vx * t),
             torch.where(driven, y, kept_y + vy * t),
-            torch.where(driven, wrapped(direction), heading),
+            torch.where(driven, wrap_tensor(direction), heading),
             torch.where(driven, speed * direction.cos(), vx),
             torch.where(driven, speed * direction.sin(), vy),
         ]

@@ -21,7 +21,7 @@ from twm_core.data.schema import MOTION
 from twm_core.specs import ObservationSpec
 
 HALF_WIDTH, REACH, SAME_DIRECTION = 1.8, 100.0, math.pi / 3
-"""Metres and radians: half a lane, and what `twm_core.data.leaders` takes too."""
+"""Metres and radians: half a lane, and what `twm_core.data.features.leaders` takes too."""
 
 FOUND_WITHIN = 1.0
 """Metres by which a leader may stand beside where the features say; they are single precision, agents are metres apart."""

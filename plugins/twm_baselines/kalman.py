@@ -22,8 +22,8 @@ from twm_baselines.likelihood import fit_noises, training_tracks
 from twm_baselines.observed import columns, motion, observe
 from twm_core.data.dataset import Batch, Windows
 from twm_core.errors import UsageError
-from twm_core.scoring.forecast import Forecast
-from twm_core.scoring.interfaces import Forecaster
+from twm_core.evaluation.forecast import Forecast
+from twm_core.evaluation.interfaces import Forecaster
 from twm_core.specs import BaselineGiven, ForecastSpec, ObservationSpec
 
 

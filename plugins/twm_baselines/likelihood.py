@@ -17,7 +17,7 @@ from torch import Tensor
 
 from twm_baselines.filter import Model, Noises, run_filter
 from twm_core.data.dataset import Windows
-from twm_core.data.loader import evenly_spaced
+from twm_core.data.windows.loader import evenly_spaced
 from twm_core.errors import DataError
 from twm_core.specs import ObservationSpec
 

@@ -13,8 +13,8 @@ from twm_baselines.config import LeastSquaresConfig
 from twm_baselines.constant import one_future
 from twm_baselines.observed import columns, motion, observe
 from twm_core.data.dataset import Batch
-from twm_core.scoring.forecast import Forecast
-from twm_core.scoring.interfaces import Forecaster
+from twm_core.evaluation.forecast import Forecast
+from twm_core.evaluation.interfaces import Forecaster
 from twm_core.specs import BaselineGiven, ForecastSpec, ObservationSpec
 
 

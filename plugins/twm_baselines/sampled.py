@@ -15,11 +15,11 @@ import math
 import torch
 
 from twm_baselines.config import SampledConstantVelocityConfig
-from twm_baselines.constant import wrapped
 from twm_baselines.observed import motion, observe, times
+from twm_core.angles import wrap_tensor
 from twm_core.data.dataset import Batch
-from twm_core.scoring.forecast import Forecast
-from twm_core.scoring.interfaces import Forecaster
+from twm_core.evaluation.forecast import Forecast
+from twm_core.evaluation.interfaces import Forecaster
 from twm_core.specs import BaselineGiven, ForecastSpec, ObservationSpec
 
 
@@ -49,7 +49,7 @@ class SampledConstantVelocity(Forecaster):
             angle[:, 0] = 0
         cos, sin = angle.cos(), angle.sin()
         wx, wy = vx * cos - vy * sin, vx * sin + vy * cos  # B S 1 A
-        parts = [x + wx * t, y + wy * t, wrapped(heading + angle), wx, wy]
+        parts = [x + wx * t, y + wy * t, wrap_tensor(heading + angle), wx, wy]
         states = torch.stack([p.expand(-1, -1, steps, -1) for p in parts], dim=-1)
         kept = int(self.straight)
         shrink = (kept + (samples - kept) * math.exp(-(self.sigma**2) / 2)) / samples

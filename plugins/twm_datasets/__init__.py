@@ -1,1 +1,1 @@
-"""Recorded traffic as datasets: CommonRoad scenario folders and the ETH/UCY pedestrian recordings."""
+"""Datasets of recorded traffic: scenario stores, CommonRoad folders, ETH/UCY."""

@@ -21,22 +21,23 @@ from pathlib import Path
 
 import numpy as np
 
+from twm_core.angles import wrap
 from twm_core.data.dataset import SPLITS
-from twm_core.data.lane_lines import make_lanes
-from twm_core.data.lanes import locate
-from twm_core.data.leaders import find_leaders
-from twm_core.data.map_crops import RasterOptions
-from twm_core.data.motion import backward_difference, wrap
-from twm_core.data.protocol import WindowProtocol
+from twm_core.data.features.lanes import locate
+from twm_core.data.features.leaders import find_leaders
+from twm_core.data.motion import backward_difference
+from twm_core.data.roads.lane_lines import make_lanes
+from twm_core.data.roads.map_crops import RasterOptions
 from twm_core.data.scenario import OBSERVED, Lane, RoadMap, Scenario
-from twm_core.data.scenario_dataset import ScenarioDataset
-from twm_core.data.tokens import shared, token
+from twm_core.data.windows.protocol import WindowProtocol
+from twm_core.data.windows.scenario_dataset import ScenarioDataset
 from twm_core.errors import DataError
 from twm_core.specs import DatasetGiven
 from twm_datasets.commonroad_sites import ONE_ROAD, site_of
 from twm_datasets.commonroad_xml import RawFile, read_file
 from twm_datasets.config import COMMONROAD_FEATURES, CommonRoadConfig
 from twm_datasets.holdout import Holdout, RecordedFile, hold_out
+from twm_datasets.tokens import shared, token
 
 
 def build(config: CommonRoadConfig, given: DatasetGiven) -> ScenarioDataset:

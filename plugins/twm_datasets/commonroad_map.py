@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from twm_core.data.lane_lines import LONGEST_LANE, Lanelet, line_length
+from twm_core.data.roads.lane_lines import LONGEST_LANE, Lanelet, line_length
 from twm_core.data.scenario import LIGHT_STATES, RoadLine
 from twm_core.errors import DataError
 from twm_datasets.commonroad_values import number, outline, points

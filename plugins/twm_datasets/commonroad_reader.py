@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from twm_core.data.files import find_files
-from twm_core.data.lane_lines import make_lanes
-from twm_core.data.motion import wrap
-from twm_core.data.pieces import Piece, pieces
-from twm_core.data.reader import Credits, Reader, Skipped, Source
+from twm_core.angles import wrap
+from twm_core.data.importing.files import find_files
+from twm_core.data.importing.pieces import RowsPiece, pieces
+from twm_core.data.importing.reader import Credits, Reader, Skipped, Source
+from twm_core.data.importing.tracks import Rows, TrackMemory, make_recording
 from twm_core.data.recording import Recording
+from twm_core.data.roads.lane_lines import make_lanes
 from twm_core.data.scenario import Lights, RoadMap
-from twm_core.data.tracks import Rows, TrackMemory, make_recording
 from twm_datasets.commonroad_example import example_text
 from twm_datasets.commonroad_sites import site_of
 from twm_datasets.commonroad_xml import RawFile, RawTrack, read_file
@@ -63,7 +63,7 @@ class CommonRoadReader(Reader):
         for piece in pieces(chunks, file=raw.name, dt=raw.dt, scenario_seconds=self.config.scenario_seconds):
             yield self._recording(raw, piece, source, road, memory)
 
-    def _recording(self, raw: RawFile, piece: Piece, source: Source, road: RoadMap, memory: TrackMemory) -> Recording:
+    def _recording(self, raw: RawFile, piece: RowsPiece, source: Source, road: RoadMap, memory: TrackMemory) -> Recording:
         site = site_of(raw.benchmark)
         speed = "speed of the file along its orientation"
         steps = int(piece.rows.step.max()) + 1

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from twm_core.data.lane_lines import Lanelet
+from twm_core.data.importing.xml_children import read_children
+from twm_core.data.roads.lane_lines import Lanelet
 from twm_core.data.scenario import RoadLine
-from twm_core.data.xml_children import read_children
 from twm_core.errors import DataError
 from twm_core.specs import AGENT_TYPES
 from twm_datasets.commonroad_map import LaneLight, RoadParts

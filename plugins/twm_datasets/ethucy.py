@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from twm_core.data.dataset import SPLITS
 from twm_core.data.motion import Floats, backward_difference, heading_of_motion
-from twm_core.data.protocol import Counts, WindowProtocol
 from twm_core.data.scenario import OBSERVED, OCCLUDED, Scenario
-from twm_core.data.scenario_dataset import ScenarioDataset
+from twm_core.data.windows.protocol import Counts, WindowProtocol
+from twm_core.data.windows.scenario_dataset import ScenarioDataset
 from twm_core.errors import DataError
 from twm_core.specs import AGENT_TYPES, DatasetGiven
 from twm_datasets.config import ETHUCY_DT, ETHUCY_FEATURES, EthUcyConfig

@@ -20,13 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from twm_core.data.files import find_above, find_files
-from twm_core.data.pieces import pieces
-from twm_core.data.reader import Credits, Reader, Skipped, Source
+from twm_core.data.importing.files import find_above, find_files
+from twm_core.data.importing.pieces import pieces
+from twm_core.data.importing.reader import Credits, Reader, Skipped, Source
+from twm_core.data.importing.tracks import Rows, TrackMemory, make_recording
+from twm_core.data.importing.xml_children import read_children
 from twm_core.data.recording import Recording
 from twm_core.data.scenario import RoadLine, RoadMap
-from twm_core.data.tracks import Rows, TrackMemory, make_recording
-from twm_core.data.xml_children import read_children
 from twm_core.errors import DataError
 from twm_core.specs import AGENT_TYPES
 from twm_datasets.commonroad_values import number

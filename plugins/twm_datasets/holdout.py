@@ -77,10 +77,10 @@ def hold_out(files: Sequence[RecordedFile]) -> Holdout:
     if alone:
         split.update(_cut(alone))
     groups = sorted([f.name for f in g] for pool in pools.values() for g in pool)
-    return Holdout(split, owners(files, split), groups)
+    return Holdout(split, first_splits(files, split), groups)
 
 
-def owners(files: Sequence[RecordedFile], split: Mapping[str, str]) -> dict[tuple[str, str], str]:
+def first_splits(files: Sequence[RecordedFile], split: Mapping[str, str]) -> dict[tuple[str, str], str]:
     """The first split, in the order train, val, test, in which a file shows the vehicle."""
     owner: dict[tuple[str, str], str] = {}
     for name in SPLITS:

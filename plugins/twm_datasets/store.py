@@ -1,9 +1,9 @@
-"""The dataset `store`: scenarios of one or several stores (see `twm_core.data.store`), cut into windows, split without leaks.
+"""The dataset `store`: scenarios of one or several stores (see `twm_core.data.store.reading`), cut into windows, split without leaks.
 
 Scenarios stay on disk: what windows show is read through memory maps. Those whose time step is another one than `dt` are resampled when the
-dataset is built and then lie in memory; `twm_core.data.resample` says what that does, and why no future leaks through it.
+dataset is built and then lie in memory; `twm_datasets.resample` says what that does, and why no future leaks through it.
 
-A lane token stands for `site:lane`, a site token for the site; both are hashes into the declared capacities (see `twm_core.data.tokens`),
+A lane token stands for `site:lane`, a site token for the site; both are hashes into the declared capacities (see `twm_datasets.tokens`),
 and tokens that names share are counted in the report. Sites of which no scenario is trained on are unknown, and their lanes too: a
 model could have learnt nothing about them.
 
@@ -21,17 +21,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twm_core.data.map_crops import RasterOptions
-from twm_core.data.protocol import Part, WindowProtocol
-from twm_core.data.resample import kept_tracks, resample
+from twm_core.data.roads.map_crops import RasterOptions
 from twm_core.data.scenario import Scenario
-from twm_core.data.scenario_dataset import ScenarioDataset
-from twm_core.data.splits import NAMES, Splits, make_splits
-from twm_core.data.store import Store, open_store
-from twm_core.data.tokens import shared, token
+from twm_core.data.store.reading import Store, open_store
+from twm_core.data.windows.protocol import Part, WindowProtocol
+from twm_core.data.windows.scenario_dataset import ScenarioDataset
+from twm_core.data.windows.splits import NAMES, Splits, make_splits
 from twm_core.errors import DataError
 from twm_core.specs import DatasetGiven
 from twm_datasets.config import OPTIONAL_FEATURES, OPTIONAL_PREFIXES, StoreConfig
+from twm_datasets.resample import kept_tracks, resample
+from twm_datasets.tokens import shared, token
 
 Ints = NDArray[np.int64]
 

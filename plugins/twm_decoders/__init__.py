@@ -1,1 +1,1 @@
-"""First-party plugin: decoders."""
+"""Decoders of agents' states: Gaussian, mixture and kinematic outputs, existence, and futures decoded from samples."""

@@ -14,7 +14,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from twm_decoders.kinematics import difference, shifted, wrap
+from twm_core.angles import wrap_tensor
+from twm_decoders.kinematics import difference, shifted
 from twm_decoders.motion import Motion
 from twm_decoders.noise import Memory
 
@@ -47,7 +48,7 @@ class GaussianMotion(Motion):
             noise = torch.randn(self.loc.shape, generator=generator, device=self.loc.device, dtype=self.loc.dtype)
             return shifted(self.loc, noise * self.std, self.heading)
         x, y, h, vx, vy = (self.loc + self.memory.draw(self.std, self.heading, generator)).unbind(-1)
-        return torch.stack([x, y, wrap(h), vx, vy], dim=-1)
+        return torch.stack([x, y, wrap_tensor(h), vx, vy], dim=-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density of each step's state by itself, summed over the five features; the heading's is wrapped once each way round."""

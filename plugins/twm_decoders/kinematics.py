@@ -15,13 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from twm_core.angles import wrap_tensor
+
 RESIDUALS = 5
 """dp (2, metres), dh (radians), dv (2, metres per second), in the order of the features x, y, heading, vx, vy."""
-
-
-def wrap(angle: Tensor) -> Tensor:
-    """The same angle in (-pi, pi]."""
-    return torch.atan2(angle.sin(), angle.cos())
 
 
 def turn(x: Tensor, y: Tensor, heading: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,7 +50,7 @@ def integrate(
         px, py = (ux - ax) * dt + px, (uy - ay) * dt + py
     x = x + px.cumsum(dim=-2)
     y = y + py.cumsum(dim=-2)
-    return torch.stack([x, y, wrap(h + turned), ux, uy], dim=-1)
+    return torch.stack([x, y, wrap_tensor(h + turned), ux, uy], dim=-1)
 
 
 def turning(velocity: Float[Tensor, "*B A 2"], yaw_rate: Float[Tensor, "*B A"], dt: Float[Tensor, "*#B 1"]) -> Float[Tensor, "*B A 5"]:
@@ -99,7 +96,7 @@ def residual_between(
         dx, dy = dx - vx * dt, dy - vy * dt
     dx, dy = turn(dx, dy, -h)
     dvx, dvy = turn(vx2 - vx, vy2 - vy, -h)
-    return torch.stack([dx, dy, wrap(h2 - h), dvx, dvy], dim=-1)
+    return torch.stack([dx, dy, wrap_tensor(h2 - h), dvx, dvy], dim=-1)
 
 
 def difference(value: Tensor, loc: Tensor, heading: Tensor) -> Tensor:
@@ -107,7 +104,7 @@ def difference(value: Tensor, loc: Tensor, heading: Tensor) -> Tensor:
     dx, dy, dh, dvx, dvy = (value - loc).unbind(-1)
     dx, dy = turn(dx, dy, -heading)
     dvx, dvy = turn(dvx, dvy, -heading)
-    return torch.stack([dx, dy, wrap(dh), dvx, dvy], dim=-1)
+    return torch.stack([dx, dy, wrap_tensor(dh), dvx, dvy], dim=-1)
 
 
 def shifted(loc: Tensor, deviation: Tensor, heading: Tensor) -> Tensor:
@@ -116,4 +113,4 @@ def shifted(loc: Tensor, deviation: Tensor, heading: Tensor) -> Tensor:
     dx, dy = turn(dx, dy, heading)
     dvx, dvy = turn(dvx, dvy, heading)
     x, y, h, vx, vy = loc.unbind(-1)
-    return torch.stack([x + dx, y + dy, wrap(h + dh), vx + dvx, vy + dvy], dim=-1)
+    return torch.stack([x + dx, y + dy, wrap_tensor(h + dh), vx + dvx, vy + dvy], dim=-1)

@@ -14,8 +14,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from twm_core.angles import wrap_tensor
 from twm_core.nn.distributions import Distribution
-from twm_decoders.kinematics import wrap
 from twm_decoders.motion import Motion
 
 _HALF_LOG_2PI = 0.9189385332046727
@@ -52,7 +52,7 @@ class Others(Distribution):
 
     def _difference(self, value: Tensor) -> Tensor:
         apart = value - self.loc
-        return torch.where(self.angles, wrap(apart), apart)
+        return torch.where(self.angles, wrap_tensor(apart), apart)
 
     def error(self, value: Tensor) -> Tensor:
         """`value - mean` in units of `scale`, angles the short way round."""
@@ -62,7 +62,7 @@ class Others(Distribution):
         """Features `[...,E]`, reparameterised."""
         shape = self.loc[..., :1, :, :].shape if self.steps else self.loc.shape
         drawn = self.loc + self.std * torch.randn(shape, generator=generator, device=self.loc.device, dtype=self.loc.dtype)
-        return torch.where(self.angles, wrap(drawn), drawn)
+        return torch.where(self.angles, wrap_tensor(drawn), drawn)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Gaussian log-density, summed over the features (the wrapped tails of angles are left out)."""

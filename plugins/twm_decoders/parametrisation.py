@@ -18,9 +18,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from twm_core.angles import wrap_tensor
 from twm_core.nn.normaliser import Normaliser
 from twm_decoders.config import AgentsConfig
-from twm_decoders.kinematics import integrate, residual_between, wrap
+from twm_decoders.kinematics import integrate, residual_between
 from twm_decoders.noise import Memory, Shared, Walk
 
 
@@ -154,7 +155,7 @@ class Absolute(Parametrisation):
     def course(self, motion: Tensor, emitted: Tensor, dt: Tensor) -> Course:
         columns = zip((self.origin + emitted).unbind(-1), self.angles, strict=True)
         # Errors are measured along the axes of the world.
-        return Course(torch.stack([wrap(x) if angle else x for x, angle in columns], dim=-1), torch.zeros_like(emitted[..., 0]))
+        return Course(torch.stack([wrap_tensor(x) if angle else x for x, angle in columns], dim=-1), torch.zeros_like(emitted[..., 0]))
 
     def spread(self, noise: Tensor, heading: Tensor, dt: Tensor) -> Tensor:
         return noise

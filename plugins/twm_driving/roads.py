@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from twm_core.data.lane_lines import LONGEST_LANE, centre_line, distinct_points, line_length
+from twm_core.data.roads.lane_lines import LONGEST_LANE, centre_line, distinct_points, line_length
 from twm_core.data.scenario import Lane, RoadLine, RoadMap
 from twm_core.errors import DataError
 from twm_driving.values import LARGEST, Floats

@@ -1,8 +1,8 @@
 """From a scene that is in memory to recordings: cuts in time, marks the recording vehicle and the scored tracks, bounds the memory.
 
-Most formats here hold a grid of tracks and steps with a flag "valid"; `Grid` flattens it to rows. Unlike `twm_core.data.pieces`, which
-sorts a stream of rows whose extent nobody knows yet, this knows the steps of the scene: lights and anchors are cut together with the rows,
-and a scene that is not cut keeps all its steps, seen or not.
+Most formats here hold a grid of tracks and steps with a flag "valid"; `Grid` flattens it to rows. Unlike `twm_core.data.importing.pieces`,
+which sorts a stream of rows whose extent nobody knows yet, this knows the steps of the scene: lights and anchors are cut together with the
+rows, and a scene that is not cut keeps all its steps, seen or not.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twm_core.data.reader import Skipped
+from twm_core.data.importing.reader import Skipped
+from twm_core.data.importing.tracks import Rows, TrackMemory, make_recording
 from twm_core.data.recording import Recording
 from twm_core.data.scenario import Lights, RoadMap
-from twm_core.data.tracks import Rows, TrackMemory, make_recording
 from twm_core.errors import DataError
 from twm_driving.values import Floats, checked
 

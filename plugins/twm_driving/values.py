@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twm_core.angles import wrap
 from twm_core.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -31,11 +32,6 @@ def brief(value: Any) -> str:
         # Files can hold halves of characters, which no file written later could.
         return str(value)[:200].encode("utf-8", "backslashreplace").decode()
     return f"a {type(value).__name__}"
-
-
-def wrap(angle: Floats) -> Floats:
-    """The same angles in [-pi, pi); NaN stays NaN."""
-    return np.mod(angle + np.pi, 2 * np.pi) - np.pi
 
 
 def checked(columns: Mapping[str, Floats], where: Callable[[int], str], counts: Counter[str]) -> dict[str, Floats]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from twm_core.data.dataset import Dataset
-from twm_core.data.map_crops import RasterOptions
-from twm_core.data.protocol import WindowProtocol
+from twm_core.data.roads.map_crops import RasterOptions
 from twm_core.data.scenario import Scenario
-from twm_core.data.scenario_dataset import ScenarioDataset
+from twm_core.data.windows.protocol import WindowProtocol
+from twm_core.data.windows.scenario_dataset import ScenarioDataset
 from twm_core.specs import DatasetGiven
 from twm_highway.config import FEATURES, HighwayConfig
 from twm_highway.record import scenarios

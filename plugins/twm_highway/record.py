@@ -16,6 +16,7 @@ from dataclasses import fields
 import numpy as np
 from numpy.typing import NDArray
 
+from twm_core.angles import wrap
 from twm_core.data.scenario import OBSERVED, Scenario
 from twm_core.specs import AGENT_TYPES
 from twm_highway.drivers import Drivers
@@ -38,11 +39,6 @@ from twm_highway.sites import Site
 
 HORIZON = 100.0
 """Distances to the end of a lane are cut off here, m."""
-
-
-def wrap(angle: Floats) -> Floats:
-    """The angle in (-π, π]."""
-    return np.pi - np.mod(np.pi - angle, 2 * np.pi)
 
 
 def scenarios(log: Log, *, dt: float, features: tuple[str, ...], ids: tuple[str, ...], site_token: int, actions: bool) -> list[Scenario]:

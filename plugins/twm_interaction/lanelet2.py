@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from twm_core.data.importing.xml_children import read_children
 from twm_core.data.recording import LARGEST
-from twm_core.data.xml_children import read_children
 from twm_core.errors import DataError
 from twm_core.extras import need
 

@@ -27,14 +27,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twm_core.data.files import find_above, find_files
-from twm_core.data.motion import wrap
-from twm_core.data.pieces import Piece, pieces
-from twm_core.data.reader import Credits, Reader, Skipped, Source
+from twm_core.angles import wrap
+from twm_core.data.importing.files import find_above, find_files
+from twm_core.data.importing.pieces import RowsPiece, pieces
+from twm_core.data.importing.reader import Credits, Reader, Skipped, Source
+from twm_core.data.importing.tables import Chunk, ColumnType, read_table
+from twm_core.data.importing.tracks import Rows, TrackMemory, make_recording
 from twm_core.data.recording import Recording
 from twm_core.data.scenario import RoadMap
-from twm_core.data.tables import Chunk, ColumnType, read_table
-from twm_core.data.tracks import Rows, TrackMemory, make_recording
 from twm_core.errors import DataError
 from twm_core.specs import AGENT_TYPES
 from twm_interaction.config import InteractionConfig
@@ -133,7 +133,7 @@ class InteractionReader(Reader):
             yield self._recording(piece, source, file, f"{source.name}/{piece.group}" if cases else source.name, road, memory)
         yield Skipped({reason: n for reason, n in skipped.items() if n})
 
-    def _recording(self, piece: Piece, source: Source, file: str, group: str, road: RoadMap | None, memory: TrackMemory) -> Recording:
+    def _recording(self, piece: RowsPiece, source: Source, file: str, group: str, road: RoadMap | None, memory: TrackMemory) -> Recording:
         columns = dict(piece.rows.columns)
         predict = columns.pop("track_to_predict")
         recording = make_recording(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from twm_core.data.lane_lines import LONGEST_LANE, Lanelet, line_length, make_lanes
+from twm_core.data.roads.lane_lines import LONGEST_LANE, Lanelet, line_length, make_lanes
 from twm_core.data.scenario import RoadLine, RoadMap
 from twm_core.errors import DataError
 from twm_interaction.lanelet2 import Floats, OsmMap, Relation, metres_per_second

@@ -1,1 +1,1 @@
-"""First-party plugin: losses."""
+"""Losses: reconstruction and one-step prediction, likelihood, KL, existence, rollouts, several modes."""

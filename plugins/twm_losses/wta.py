@@ -25,9 +25,9 @@ from twm_core.nn.distributions import HasModes
 from twm_core.nn.interfaces import Loss, Outputs
 from twm_core.nn.masking import masked_mean
 from twm_core.specs import LossGiven
-from twm_losses.config_motion import POSITION, WTAConfig
 from twm_losses.distance import huber
 from twm_losses.futures import futures
+from twm_losses.motion.config import POSITION, WTAConfig
 
 STATE = "agents.state"
 

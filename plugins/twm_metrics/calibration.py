@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from twm_core.scoring.forecast import Forecast, Truth
-from twm_core.scoring.interfaces import Curve, Floats, Metric
+from twm_core.evaluation.forecast import Forecast, Truth
+from twm_core.evaluation.interfaces import Curve, Floats, Metric
 from twm_core.specs import MetricGiven
 from twm_metrics.config_probabilistic import CalibrationConfig
 from twm_metrics.crps import last_direction

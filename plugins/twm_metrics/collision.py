@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from twm_core.scoring.boxes import nearest_distance
-from twm_core.scoring.forecast import Forecast, Truth
-from twm_core.scoring.headings import headings_of
-from twm_core.scoring.interfaces import Floats, Metric
+from twm_core.evaluation.boxes import nearest_distance
+from twm_core.evaluation.forecast import Forecast, Truth
+from twm_core.evaluation.headings import headings_of
+from twm_core.evaluation.interfaces import Floats, Metric
 from twm_core.specs import MetricGiven
 from twm_metrics.config_motion import CollisionConfig
 from twm_metrics.distances import future_weights, ratio

@@ -20,18 +20,22 @@ def lacking(seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
     return None
 
 
+class PositionsConfig(MetricConfig):
+    """Base of metrics that need forecasts of positions and nothing else."""
+
+    def accepts(self, seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
+        """None where there are agents, and forecasts that begin with x and y."""
+        return lacking(seen, forecast)
+
+
 def shown_steps(seen: ObservationSpec) -> tuple[tuple[int, float], ...]:
     """Steps at whole seconds, and the last one, each with its seconds."""
     every = ((h, round((h + 1) * seen.dt, 6)) for h in range(seen.horizon))
     return tuple((h, s) for h, s in every if abs(s - round(s)) < 1e-6 or h == seen.horizon - 1)
 
 
-class DisplacementConfig(MetricConfig):
+class DisplacementConfig(PositionsConfig):
     """ADE and FDE of the mean, minADE and minFDE of the best future, and the error at each whole second."""
-
-    def accepts(self, seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
-        """Needs positions of agents."""
-        return lacking(seen, forecast)
 
     def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
         """Metres."""
@@ -42,42 +46,30 @@ class DisplacementConfig(MetricConfig):
         )
 
 
-class JointDisplacementConfig(MetricConfig):
+class JointDisplacementConfig(PositionsConfig):
     """The best future of a window for all its scored agents together."""
 
     over: ClassVar[Literal["agents", "windows"]] = "windows"
 
     radius: float = Field(2.0, gt=0, description="Metres at the last step within which a joint future hits all agents.")
 
-    def accepts(self, seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
-        """Needs positions of agents."""
-        return lacking(seen, forecast)
-
     def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
         """Metres, and a share."""
         return (Score(name="minjointade", unit="m"), Score(name="minjointfde", unit="m"), Score(name="joint_miss_rate"))
 
 
-class ExistenceConfig(MetricConfig):
+class ExistenceConfig(PositionsConfig):
     """F1 of "this agent is there"; forecasters that do not say claim that whoever is there stays."""
-
-    def accepts(self, seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
-        """Needs agents."""
-        return lacking(seen, forecast)
 
     def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
         """A share."""
         return (Score(name="f1", better="higher"),)
 
 
-class PresenceConfig(MetricConfig):
+class PresenceConfig(PositionsConfig):
     """How many agents are said to be there, and when they are said to leave."""
 
     over: ClassVar[Literal["agents", "windows"]] = "windows"
-
-    def accepts(self, seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
-        """Needs agents."""
-        return lacking(seen, forecast)
 
     def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
         """Agents, and seconds."""

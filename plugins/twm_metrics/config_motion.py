@@ -7,43 +7,31 @@ from pydantic import Field
 from twm_core.errors import Mismatch
 from twm_core.kinds.metric import MetricConfig
 from twm_core.specs import ForecastSpec, ObservationSpec, Score
-from twm_metrics.config import lacking, shown_steps
+from twm_metrics.config import PositionsConfig, lacking, shown_steps
 
 
-class MissRateConfig(MetricConfig):
+class MissRateConfig(PositionsConfig):
     """Share of agents none of whose futures ends near the truth."""
 
     radius: float = Field(2.0, gt=0, description="Metres at the last predicted step within which a future hits.")
-
-    def accepts(self, seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
-        """Needs positions of agents."""
-        return lacking(seen, forecast)
 
     def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
         """A share."""
         return (Score(name="miss_rate"),)
 
 
-class RMSEConfig(MetricConfig):
+class RMSEConfig(PositionsConfig):
     """Root mean square error of the mean future at each whole second, pooled over agents."""
-
-    def accepts(self, seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
-        """Needs positions of agents."""
-        return lacking(seen, forecast)
 
     def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
         """Metres."""
         return tuple(Score(name=f"rmse@{s:g}s", unit="m", at=s) for _, s in shown_steps(seen))
 
 
-class MovingConfig(MetricConfig):
+class MovingConfig(PositionsConfig):
     """ADE of agents that move, which parked ones cannot flatter."""
 
     speed: float = Field(0.5, gt=0, description="Metres per second that an agent's mean speed over the predicted steps must reach.")
-
-    def accepts(self, seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
-        """Needs positions of agents."""
-        return lacking(seen, forecast)
 
     def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
         """Metres, and the share of agents that count."""
@@ -91,14 +79,10 @@ class AccelerationConfig(MetricConfig):
         )
 
 
-class CollisionConfig(MetricConfig):
+class CollisionConfig(PositionsConfig):
     """Share of agents that touch another one in a future, as discs or as oriented boxes."""
 
     radius: float = Field(0.1, gt=0, description="Metres: half the size of an agent where the data has no sizes (two at 0.2 m touch).")
-
-    def accepts(self, seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
-        """Needs positions of agents."""
-        return lacking(seen, forecast)
 
     def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
         """Shares: of agents and futures, and of agents of the log."""

@@ -7,7 +7,7 @@ from pydantic import Field
 from twm_core.errors import Mismatch
 from twm_core.kinds.metric import MetricConfig
 from twm_core.specs import ForecastSpec, ObservationSpec, Score
-from twm_metrics.config import lacking
+from twm_metrics.config import PositionsConfig, lacking
 
 
 def _several(seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
@@ -31,24 +31,16 @@ class NLLConfig(MetricConfig):
         return (Score(name="kde_nll", unit="nats"), Score(name="density_nll", unit="nats"))
 
 
-class EnergyScoreConfig(MetricConfig):
+class EnergyScoreConfig(PositionsConfig):
     """Energy score of whole trajectories: how well a set of futures represents what happened, spread included."""
-
-    def accepts(self, seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
-        """Needs positions of agents; of a single future it is the distance."""
-        return lacking(seen, forecast)
 
     def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
         """Metres (root mean square over the steps of a trajectory)."""
         return (Score(name="energy_score", unit="m"),)
 
 
-class CRPSConfig(MetricConfig):
+class CRPSConfig(PositionsConfig):
     """Continuous ranked probability score of each coordinate, along and across the last observed movement."""
-
-    def accepts(self, seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
-        """Needs positions of agents; of a single future it is the absolute error."""
-        return lacking(seen, forecast)
 
     def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
         """Metres, averaged over steps and agents."""

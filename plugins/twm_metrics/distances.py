@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from twm_core.scoring.forecast import Forecast, Truth
-from twm_core.scoring.interfaces import Floats
+from twm_core.evaluation.forecast import Forecast, Truth
+from twm_core.evaluation.interfaces import Floats
 
 
 def positions(truth: Truth) -> Tensor:

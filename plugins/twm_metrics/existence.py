@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import torch
 
-from twm_core.scoring.forecast import Forecast, Truth
-from twm_core.scoring.interfaces import Floats, Metric
+from twm_core.evaluation.forecast import Forecast, Truth
+from twm_core.evaluation.interfaces import Floats, Metric
 from twm_core.specs import MetricGiven
 from twm_metrics.config import ExistenceConfig
 from twm_metrics.distances import ratio

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from twm_core.scoring.forecast import Forecast, Truth
-from twm_core.scoring.interfaces import Floats, Metric
+from twm_core.angles import wrap_tensor
+from twm_core.evaluation.forecast import Forecast, Truth
+from twm_core.evaluation.interfaces import Floats, Metric
 from twm_core.specs import MetricGiven
 from twm_metrics.config_motion import HeadingConfig
 from twm_metrics.distances import future_weights, ratio
@@ -41,7 +42,7 @@ class Heading(Metric):
 
 
 def _apart(a: Tensor, b: Tensor) -> Tensor:
-    return torch.atan2((a - b).sin(), (a - b).cos()).abs()
+    return wrap_tensor(a - b).abs()
 
 
 def build(config: HeadingConfig, given: MetricGiven) -> Heading:

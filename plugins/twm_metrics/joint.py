@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from twm_core.scoring.forecast import Forecast, Truth
-from twm_core.scoring.interfaces import Floats, Metric
+from twm_core.evaluation.forecast import Forecast, Truth
+from twm_core.evaluation.interfaces import Floats, Metric
 from twm_core.specs import MetricGiven
 from twm_metrics.config import JointDisplacementConfig
 from twm_metrics.distances import of_futures, ratio

@@ -59,7 +59,7 @@ class ModesDecoder(Decoder):
         self.hidden = nn.Sequential(*(layer for _ in range(config.layers) for layer in (nn.Linear(width, width), nn.GELU())))
         self.steps = nn.Linear(width, 2 * horizon)
         self.spread = nn.Linear(width, horizon)
-        self.weight = nn.Linear(width, 1)
+        self.weight = nn.Linear(width, 1, bias=False)  # a softmax over the futures does not depend on a bias
 
     def forward(self, features: Features, anchor: Anchor | None) -> dict[str, Distribution]:
         """Nothing: no key is decoded step by step."""

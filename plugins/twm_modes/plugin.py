@@ -15,6 +15,8 @@ def twm_components() -> list[Component]:
             summary="Whole futures of each agent at once, one for each of several learned queries, and how probable each is.",
             config="twm_modes.config:ModesDecoderConfig",
             build="twm_modes.decoder:build",
+            layout_version=2,
+            upgrade="twm_modes.upgrade:upgrade",
         ),
         Component(
             kind="loss",

@@ -1,1 +1,1 @@
-"""First-party plugin: the multi-agent encoder."""
+"""The multi-agent encoder: a Transformer across the agents of a step."""

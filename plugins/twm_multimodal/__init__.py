@@ -1,1 +1,1 @@
-"""First-party plugin: images and vectors, to tokens and back, with reward and continue heads."""
+"""Encoders and decoders of images and vectors, with reward and continue heads."""

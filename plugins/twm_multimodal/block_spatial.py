@@ -14,7 +14,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from twm_core.nn.linear import BlockLinear, dense, to_blocks
-from twm_core.nn.mlp import MLP, NormKind, norm_act
+from twm_multimodal.mlp import MLP, NormKind, norm_act
 from twm_multimodal.upsampling import UpConv
 
 

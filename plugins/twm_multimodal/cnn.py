@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from twm_core.nn.linear import init_weight
-from twm_core.nn.mlp import NormKind, norm_act
 from twm_core.nn.norm import NormSiLU
+from twm_multimodal.mlp import NormKind, norm_act
 from twm_multimodal.stage import stage
 
 

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from twm_core.data.dataset import Batch
 from twm_core.nn.interfaces import Embedding, Encoder
-from twm_core.nn.mlp import MLP
 from twm_core.nn.symlog import symlog
 from twm_core.specs import EncoderGiven, KeySpec
 from twm_multimodal.cnn import PlainCNN
 from twm_multimodal.config import MultimodalConfig
+from twm_multimodal.mlp import MLP
 from twm_multimodal.resnet import ResidualCNN
 
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from twm_core.nn.distributions import MSE, Continue, Distribution, TwoHot, symexp_bins, symlog_bins
 from twm_core.nn.interfaces import Anchor, Decoder, Features
 from twm_core.nn.linear import dense
-from twm_core.nn.mlp import MLP
 from twm_core.specs import DecoderGiven
 from twm_multimodal.config_heads import CONTINUE, REWARD, ContinueConfig, RewardConfig
+from twm_multimodal.mlp import MLP
 
 
 class RewardDecoder(Decoder):

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from twm_core.nn.linear import dense, init_weight
-from twm_core.nn.mlp import NormKind, norm_act
 from twm_multimodal.cnn import convolution, over_channels
+from twm_multimodal.mlp import NormKind, norm_act
 
 
 class ResidualBlock(nn.Module):

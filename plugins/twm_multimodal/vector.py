@@ -20,11 +20,11 @@ from twm_core.data.dataset import Batch
 from twm_core.nn.distributions import MSE, Classes, Distribution, Normal, SymlogMSE
 from twm_core.nn.interfaces import Anchor, Decoder, Features
 from twm_core.nn.linear import dense
-from twm_core.nn.mlp import MLP
 from twm_core.nn.normaliser import Normaliser
 from twm_core.specs import DecoderGiven, KeySpec
 from twm_multimodal.config_heads import VectorConfig
 from twm_multimodal.keys import is_label
+from twm_multimodal.mlp import MLP
 
 
 class SymlogHead(nn.Module):

@@ -22,8 +22,8 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
-from twm_core.optimisation import decay_groups
 from twm_core.specs import OptimizerGiven
+from twm_core.training.optimizer import decay_groups
 from twm_optimizers.config import LaPropConfig
 
 FLOOR = 1e-3

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twm_core.data.derive import ASSUMED_SIZE
-from twm_core.data.lane_lines import SPACING, boundaries, line_length, resample
+from twm_core.data.features.derive import ASSUMED_SIZE
+from twm_core.data.roads.lane_lines import SPACING, boundaries, line_length, resample
 from twm_core.data.scenario import LIGHT_STATES, OCCLUDED, Scenario
 from twm_core.errors import DataError
 from twm_core.extras import need

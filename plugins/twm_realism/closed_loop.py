@@ -3,7 +3,8 @@
 A latent rollout decodes a future from one belief and never looks at the road again. Over 20 s at motorway speed that is 400 m of road that
 nobody saw. Here the model predicts `every` seconds, the decoded motion becomes the newest observed steps, and everything that a data set
 derives from motion and map (accelerations, yaw rate, lane features, leaders) is derived from it by the very function that makes scenarios
-of recordings (`twm_core.data.derive`); then the model observes the last steps and predicts on. Futures are independent of one another.
+of recordings (`twm_core.data.features.derive`); then the model observes the last steps and predicts on. Futures are independent of one
+another.
 
 With `on_lanes` the decoded motion is led along lanes before it is observed (`twm_realism.lane_keeping`), and whoever would run into another
 one gives way (`twm_core.nn.giving_way`). Speeds and distances are the model's, the road is the map's.
@@ -22,14 +23,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from twm_core.data.dataset import Batch
-from twm_core.data.derive import derive
+from twm_core.data.features.derive import derive
 from twm_core.data.recording import Recording
 from twm_core.data.scenario import OBSERVED, RoadMap, Scenario
 from twm_core.data.schema import MOTION
 from twm_core.errors import UsageError
+from twm_core.evaluation.forecast import Forecast
+from twm_core.evaluation.interfaces import Forecaster
 from twm_core.nn.world_model import WorldModel
-from twm_core.scoring.forecast import Forecast
-from twm_core.scoring.interfaces import Forecaster
 from twm_core.specs import ForecastSpec
 from twm_realism.lane_keeping import lead
 

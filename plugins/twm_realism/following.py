@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from twm_core.scoring.headings import wrap
+from twm_core.angles import wrap_tensor
 
 LONGEST = 5.0
 """Seconds, the largest time to collision, also where there is none."""
@@ -58,7 +58,7 @@ def _following(pose: Tensor, speed: Tensor, size: Tensor, here: Tensor, mine: Te
     cos, sin = ego[..., 2].cos(), ego[..., 2].sin()
     ahead = away[..., 0] * cos + away[..., 1] * sin
     aside = away[..., 1] * cos - away[..., 0] * sin
-    turned = wrap(pose[:, None, :, 2] - ego[..., 2]).abs()
+    turned = wrap_tensor(pose[:, None, :, 2] - ego[..., 2]).abs()
     across, along = turned.sin().abs(), turned.cos().abs()
     long, wide = size[:, 0] / 2, size[:, 1] / 2
     space = ahead - long[mine, None] - (along * long + across * wide)

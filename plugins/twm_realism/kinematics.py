@@ -1,7 +1,7 @@
 """Speeds and accelerations of tracks by central differences.
 
     speed            |p[t+1] - p[t-1]| / 2 dt           acceleration            (speed[t+1] - speed[t-1]) / 2 dt
-    angular speed    wrap(h[t+1] - h[t-1]) / 2 dt       angular acceleration    (w[t+1] - w[t-1]) / 2 dt
+    angular speed    wrap_tensor(h[t+1] - h[t-1]) / 2 dt       angular acceleration    (w[t+1] - w[t-1]) / 2 dt
 
 as the challenge has them (Montali et al. 2023). A central difference looks one step ahead. As a model's input that would be a leak; here it
 measures trajectories that are complete on both sides, log and futures alike, and nothing of it reaches a forecaster. Unlike in the
@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from twm_core.scoring.headings import wrap
+from twm_core.angles import wrap_tensor
 
 
 class Motion(NamedTuple):
@@ -31,7 +31,7 @@ class Motion(NamedTuple):
 def motion(position: Float[Tensor, "*R T A 2"], heading: Float[Tensor, "*R T A"], dt: float) -> Motion:
     """Speeds and accelerations of tracks."""
     speed = _padded((position[..., 2:, :, :] - position[..., :-2, :, :]).norm(dim=-1) / (2 * dt))
-    turn = _padded(wrap(heading[..., 2:, :] - heading[..., :-2, :]) / (2 * dt))
+    turn = _padded(wrap_tensor(heading[..., 2:, :] - heading[..., :-2, :]) / (2 * dt))
     rates = [_padded((v[..., 2:, :] - v[..., :-2, :]) / (2 * dt)) for v in (speed, turn)]
     return Motion(speed, rates[0], turn, rates[1])
 

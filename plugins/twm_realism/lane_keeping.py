@@ -4,7 +4,7 @@
     p_t = centre line at s_t + o_t to the left of it
 
 with `s_0` and `o_0` the place along and beside the lane at the last known step. The lane goes on through its straightest successor
-(`twm_core.data.lanes`); beyond the end of the map it goes straight on. Whoever is in no lane, or drives against its lane, moves as
+(`twm_core.data.features.lanes`); beyond the end of the map it goes straight on. Whoever is in no lane, or drives against its lane, moves as
 predicted. So nobody changes lanes: that is the price of staying on the road where a prediction has not looked at it for 20 s.
 """
 
@@ -17,13 +17,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from twm_core.angles import wrap
 from twm_core.data.dataset import Batch
-from twm_core.data.lanes import Path, follow, locate, project
+from twm_core.data.features.lanes import Path, follow, locate, project
 from twm_core.data.scenario import RoadMap
 from twm_core.data.schema import MOTION
+from twm_core.evaluation.forecast import Forecast
+from twm_core.evaluation.interfaces import Forecaster
 from twm_core.nn.giving_way import give_way
-from twm_core.scoring.forecast import Forecast
-from twm_core.scoring.interfaces import Forecaster
 from twm_core.specs import ForecastSpec, ObservationSpec
 
 Floats = NDArray[np.float64]
@@ -128,7 +129,7 @@ def _on(path: Path, s: Floats, offset: Floats) -> tuple[Floats, Floats]:
     """Positions `[N,k,2]` and directions `[N,k]` at distances along a path and offsets to its left; directions turn over `_BEND` metres."""
     ahead, behind = (_segment(path, s + side * _BEND) for side in (0.5, -0.5))
     share = np.clip((s + 0.5 * _BEND - path.along[ahead]) / _BEND, 0.0, 1.0)
-    turn = (path.angle[ahead] - path.angle[behind] + np.pi) % (2 * np.pi) - np.pi
+    turn = wrap(path.angle[ahead] - path.angle[behind])
     direction = path.angle[behind] + share * turn
     segment = _segment(path, s)
     at = path.start[segment] + path.unit[segment] * (s - path.along[segment])[..., None]

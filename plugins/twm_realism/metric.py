@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from twm_core.data.derive import ASSUMED_SIZE
+from twm_core.data.features.derive import ASSUMED_SIZE
 from twm_core.data.scenario import RoadMap
-from twm_core.scoring.boxes import nearest_distance
-from twm_core.scoring.forecast import Forecast, Truth
-from twm_core.scoring.interfaces import Floats, Metric
+from twm_core.evaluation.boxes import nearest_distance
+from twm_core.evaluation.forecast import Forecast, Truth
+from twm_core.evaluation.interfaces import Floats, Metric
 from twm_core.specs import AGENT_TYPES, MetricGiven
 from twm_realism import distance
 from twm_realism.config import BINS, FEATURES, INDICATIONS, RealismConfig

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from twm_core.data.lane_lines import boundaries, distinct_points, inside_polygon
+from twm_core.data.roads.lane_lines import boundaries, distinct_points, inside_polygon
 from twm_core.data.scenario import Lane, RoadMap
 
 Floats = NDArray[np.float64]

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from twm_core.data.scenario import RoadMap
 from twm_core.errors import DataError
-from twm_core.scoring.forecast import Forecast, Truth
-from twm_core.scoring.headings import headings_of
+from twm_core.evaluation.forecast import Forecast, Truth
+from twm_core.evaluation.headings import headings_of
 from twm_core.specs import AGENT_TYPES
 
 _OBSERVED = 2

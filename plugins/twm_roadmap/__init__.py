@@ -1,1 +1,1 @@
-"""First-party plugin: an encoder of map rasters."""
+"""An encoder of map rasters."""

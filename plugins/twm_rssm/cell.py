@@ -9,7 +9,7 @@ and all inputs. Then, block by block,
 
 The parameters have the shapes of the original. A step is done by `Step`, which is made once for a whole sequence: the inputs are the same
 for every block, so their part of `mix` is one dense product and only deter's part is block-diagonal, the same numbers without repeating
-the inputs for each block; and the gradients of all weights are computed once, after the loop (`twm_core.nn.deferred`).
+the inputs for each block; and the gradients of all weights are computed once, after the loop (`twm_rssm.deferred`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from twm_core.nn.deferred import deferred_blocks, deferred_linear
 from twm_core.nn.linear import BlockLinear, dense, from_blocks, to_blocks
+from twm_rssm.deferred import deferred_blocks, deferred_linear
 from twm_rssm.gates import gated
 from twm_rssm.norms import NormKind, SiLUNorm, norm_silu_layer, side_by_side
 

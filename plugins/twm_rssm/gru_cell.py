@@ -15,8 +15,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from twm_core.nn.deferred import deferred_linear
 from twm_core.nn.linear import dense
+from twm_rssm.deferred import deferred_linear
 from twm_rssm.gates import gated
 from twm_rssm.norms import NormKind, norm_layer, norm_silu_layer
 

@@ -6,8 +6,8 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from twm_core.nn.deferred import Projection, deferred_linear
 from twm_core.nn.linear import dense
+from twm_rssm.deferred import Projection, deferred_linear
 from twm_rssm.norms import NormKind, norm_silu_layer
 
 

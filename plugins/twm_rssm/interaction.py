@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from twm_core.nn.deferred import deferred_linear
 from twm_core.nn.linear import dense
+from twm_rssm.deferred import deferred_linear
 from twm_rssm.geometry import Geometry, Seen
 
 Message = Callable[[Tensor, Tensor, Seen | None], Tensor]

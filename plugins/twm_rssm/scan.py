@@ -12,9 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from twm_core.nn.deferred import Projection
 from twm_rssm.cell import Step
 from twm_rssm.correction import Correcting
+from twm_rssm.deferred import Projection
 from twm_rssm.geometry import Seen
 from twm_rssm.gru_cell import GRUStep
 from twm_rssm.interaction import Message, attention_bias

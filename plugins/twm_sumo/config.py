@@ -1,4 +1,4 @@
-"""Configs of the reader and the environment `sumo`. Torch- and numpy-free."""
+"""Configs of the reader and the simulator `sumo`. Torch- and numpy-free."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from twm_core.kinds.environment import EnvironmentConfig
 from twm_core.kinds.reader import ReaderConfig
+from twm_core.kinds.simulator import SimulatorConfig
 
 PresetName = Literal["motorway", "intersection", "roundabout"]
 """The ready-made networks."""
@@ -24,7 +24,7 @@ class SumoReaderConfig(ReaderConfig):
     lights: Path | None = Field(None, description="Output of SaveTLSStates; if none, NAME.tls.xml beside the FCD file NAME.fcd.xml.")
 
 
-class SumoEnvironmentConfig(EnvironmentConfig):
+class SumoSimulatorConfig(SimulatorConfig):
     """What is simulated."""
 
     preset: PresetName = Field("motorway", description="Ready-made network and demand; not used where a network is given.")

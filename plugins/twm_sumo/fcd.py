@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twm_core.data.tables import ColumnType, read_table, table_header
+from twm_core.data.importing.tables import ColumnType, read_table, table_header
 from twm_core.errors import DataError
 from twm_sumo.xml_stream import LARGEST, number, seconds, tags, text
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from twm_core.angles import wrap
+
 Floats = NDArray[np.float64]
 
 
 def heading_of(angle: Floats) -> Floats:
-    """Degrees clockwise from north as radians counter-clockwise from east, in (-pi, pi]."""
-    return np.pi - np.mod(np.radians(angle) + np.pi / 2, 2 * np.pi)
+    """Degrees clockwise from north as radians counter-clockwise from east, in [-pi, pi)."""
+    return wrap(np.pi / 2 - np.radians(angle))
 
 
 def centres(x: Floats, y: Floats, heading: Floats, length: Floats) -> tuple[Floats, Floats]:

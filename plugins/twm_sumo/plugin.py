@@ -1,4 +1,4 @@
-"""Declares the reader `sumo`, the environment `sumo` and the command `twm data simulate`. Imports neither torch nor numpy."""
+"""Declares the reader `sumo`, the simulator `sumo` and the command `twm data simulate`. Imports neither torch nor numpy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from twm_core import Component, hookimpl
 
 @hookimpl
 def twm_components() -> Sequence[Component]:
-    """The reader and the environment."""
+    """The reader and the simulator."""
     return [
         Component(
             kind="reader",
@@ -19,11 +19,11 @@ def twm_components() -> Sequence[Component]:
             build="twm_sumo.reader:build",
         ),
         Component(
-            kind="environment",
+            kind="simulator",
             name="sumo",
             summary="SUMO, live and headless: a motorway, a crossing, a roundabout or your own network, to step and to intervene in.",
-            config="twm_sumo.config:SumoEnvironmentConfig",
-            build="twm_sumo.environment:build",
+            config="twm_sumo.config:SumoSimulatorConfig",
+            build="twm_sumo.simulator:build",
         ),
     ]
 

@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from twm_core.data.reader import Credits, Reader, Skipped, Source
+from twm_core.data.importing.reader import Credits, Reader, Skipped, Source
+from twm_core.data.importing.tracks import Rows, make_recording
 from twm_core.data.recording import Recording
 from twm_core.data.scenario import OCCLUDED
-from twm_core.data.tracks import Rows, make_recording
 from twm_core.errors import DataError
 from twm_sumo.config import SumoReaderConfig
 from twm_sumo.example import write_example

@@ -17,14 +17,14 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from twm_core.data.importing import ImportReport, import_sources
+from twm_core.data.importing.importer import ImportReport, import_sources
 from twm_core.errors import DataError, UsageError
 from twm_core.reporting import Reporter
 from twm_sumo.config import SumoReaderConfig
-from twm_sumo.demand import write_demand, write_types
-from twm_sumo.presets import make_site, run_words
 from twm_sumo.reader import build
-from twm_sumo.site import Site, run_tool, tool, without_header, write_network
+from twm_sumo.sites.demand import write_demand, write_types
+from twm_sumo.sites.presets import make_site, run_words
+from twm_sumo.sites.site import Site, run_tool, tool, without_header, write_network
 from twm_sumo.xml_stream import tags
 
 STEP = 0.1
@@ -67,7 +67,7 @@ def simulate(
     """Simulate `sites` times `seeds` runs of a preset and import them into a store.
 
     Args:
-        preset: A key of `twm_sumo.presets.PRESETS`.
+        preset: A key of `twm_sumo.sites.presets.PRESETS`.
         out: Folder of the store; must not exist.
         seconds: Recorded per run.
         hz: Frames per second; 10 / hz is a whole number, or hz is above 10.

@@ -1,6 +1,6 @@
 """The process in which a live simulation runs: reads commands from standard input, answers on standard output, both pickled.
 
-Started by `twm_sumo.environment` as `python -m twm_sumo.worker`. What SUMO itself prints goes to standard error. An answer is ("ok",
+Started by `twm_sumo.simulator` as `python -m twm_sumo.worker`. What SUMO itself prints goes to standard error. An answer is ("ok",
 result), ("refused", message) for an intervention that cannot be carried out, or ("failed", message).
 """
 

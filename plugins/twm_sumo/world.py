@@ -1,6 +1,6 @@
 """The inside of a live simulation: libsumo, stepped and intervened in. Runs in a process of its own (`twm_sumo.worker`).
 
-libsumo is one simulation per process and ends the process on some errors, hence the own process: several environments may live side by
+libsumo is one simulation per process and ends the process on some errors, hence the own process: several simulators may live side by
 side, and an accident inside SUMO is an error, not the end of a training run.
 
 What is sent back is plain: lists and numbers as SUMO gives them (front bumper, degrees). Interventions come as (kind, fields).

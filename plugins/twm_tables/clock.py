@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from twm_core.data.tables import read_table
+from twm_core.data.importing.tables import read_table
 from twm_core.errors import DataError
 
 

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twm_core.data.reader import Credits, Reader, Skipped, Source
+from twm_core.data.importing.pieces import ColumnsPiece, Pieces
+from twm_core.data.importing.reader import Credits, Reader, Skipped, Source
+from twm_core.data.importing.tables import MISSING, Chunk, ColumnType, distinct, read_table
+from twm_core.data.importing.tracks import Rows, TrackMemory, make_recording
 from twm_core.data.recording import Recording
-from twm_core.data.tables import MISSING, Chunk, ColumnType, distinct, read_table
-from twm_core.data.tracks import Rows, TrackMemory, make_recording
 from twm_core.errors import DataError, UsageError
 from twm_core.specs import AGENT_TYPES
 from twm_tables.clock import seconds_of
@@ -30,7 +31,7 @@ from twm_tables.config import DroneCsvConfig
 from twm_tables.drone_example import write_example
 from twm_tables.files import find_tables, natural
 from twm_tables.headings import HeadingMemory, along_axis, motion_headings
-from twm_tables.pieces import Ints, Piece, Pieces, check_positions, check_sizes
+from twm_tables.limits import Ints, check_positions, check_sizes
 from twm_tables.scales import Scale, find_scales, read_scales
 
 CORNERS = ("x1", "y1", "x2", "y2")
@@ -256,7 +257,7 @@ class DroneCsvReader(Reader):
     def _rows(
         self,
         path: Path,
-        piece: Piece,
+        piece: ColumnsPiece,
         clip: _Clip,
         scale: Scale,
         fps: float,

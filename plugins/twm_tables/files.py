@@ -1,4 +1,5 @@
-"""Which tables lie in files and folders: `twm_core.data.files` for the usual endings of tables, in natural order of their names."""
+"""Which tables lie in files and folders: `twm_core.data.importing.files` for the usual endings of tables, in natural order of their
+names."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from twm_core.data.files import find_files
+from twm_core.data.importing.files import find_files
 from twm_core.errors import DataError
 
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from twm_core.angles import wrap
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -112,12 +114,7 @@ def to_centre(x: Floats, y: Floats, heading: Floats, length: Floats, *, front: b
     return x - half * np.cos(angle), y - half * np.sin(angle)
 
 
-def wrapped(angle: Floats) -> Floats:
-    """The angle in (-pi, pi]."""
-    return np.pi - np.mod(np.pi - angle, 2 * np.pi)
-
-
 def along_axis(axis: Floats, direction: Floats) -> Floats:
     """The heading, `axis` or its opposite, that lies nearer to `direction`; `axis` itself where that is NaN."""
     opposite = np.cos(axis - direction) < 0  # NaN compares false.
-    return wrapped(np.where(opposite, axis + np.pi, axis))
+    return wrap(np.where(opposite, axis + np.pi, axis))

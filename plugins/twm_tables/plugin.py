@@ -23,20 +23,20 @@ def twm_components() -> Sequence[Component]:
             name="ngsim",
             summary="NGSIM trajectories in feet: the combined CSV and the original text files.",
             config="twm_tables.config:NgsimConfig",
-            build="twm_tables.ngsim:build",
+            build="twm_tables.ngsim.reader:build",
         ),
         Component(
             kind="reader",
             name="levelx",
             summary="highD, inD, rounD, exiD and uniD: trios of CSV files, with the lanes of highD.",
             config="twm_tables.config:LevelXConfig",
-            build="twm_tables.levelx:build",
+            build="twm_tables.levelx.reader:build",
         ),
         Component(
             kind="reader",
             name="columns",
             summary="Any CSV, text or parquet table, explained by a mapping file in TOML.",
             config="twm_tables.config:ColumnsConfig",
-            build="twm_tables.columns:build",
+            build="twm_tables.columns.reader:build",
         ),
     ]

@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from twm_core.data.files import find_files
-from twm_core.data.pieces import pieces
-from twm_core.data.reader import Credits, Reader, Skipped, Source
+from twm_core.data.importing.files import find_files
+from twm_core.data.importing.pieces import pieces
+from twm_core.data.importing.reader import Credits, Reader, Skipped, Source
+from twm_core.data.importing.tables import WHITESPACE, ColumnType, read_table
+from twm_core.data.importing.tracks import Rows, TrackMemory, make_recording
 from twm_core.data.recording import Recording
-from twm_core.data.tables import WHITESPACE, ColumnType, read_table
-from twm_core.data.tracks import Rows, TrackMemory, make_recording
 from twm_core.errors import DataError
 from twm_core.specs import AGENT_TYPES
 from twm_text.config import ApolloScapeConfig

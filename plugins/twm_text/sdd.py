@@ -27,13 +27,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from twm_core.data.files import find_above, find_files
-from twm_core.data.pieces import Piece, pieces
-from twm_core.data.reader import Credits, Reader, Skipped, Source
+from twm_core.data.importing.files import find_above, find_files
+from twm_core.data.importing.pieces import RowsPiece, pieces
+from twm_core.data.importing.reader import Credits, Reader, Skipped, Source
+from twm_core.data.importing.tables import WHITESPACE, ColumnType, read_table
+from twm_core.data.importing.tracks import Rows, TrackMemory, make_recording
 from twm_core.data.recording import Recording
 from twm_core.data.scenario import INTERPOLATED, OBSERVED
-from twm_core.data.tables import WHITESPACE, ColumnType, read_table
-from twm_core.data.tracks import Rows, TrackMemory, make_recording
 from twm_core.errors import DataError
 from twm_core.extras import need
 from twm_core.specs import AGENT_TYPES
@@ -138,7 +138,7 @@ class SddReader(Reader):
         if empty:
             raise DataError(f"{whose} holds no rows", "leave the video out")
 
-    def _kept(self, piece: Piece, scale: float, skipped: Counter[str]) -> tuple[Rows, int, NDArray[np.bool_]]:
+    def _kept(self, piece: RowsPiece, scale: float, skipped: Counter[str]) -> tuple[Rows, int, NDArray[np.bool_]]:
         """The rows of a piece that are kept, in metres and steps; its first step; and its anchors. What is left out is counted."""
         rows, c, every = piece.rows, piece.rows.columns, self.config.every
         frame = piece.begin + rows.step

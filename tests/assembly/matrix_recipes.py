@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from twm_core.assembly import Plan, assemble
 from twm_core.errors import AssemblyError, TwmError, UsageError
-from twm_core.recipe import DEFAULT, Layer, option_layer, resolve
-from twm_core.registry import Registry, discover
+from twm_core.plugin.registry import Registry, discover
+from twm_core.recipe.assembly import Plan, assemble
+from twm_core.recipe.layers import DEFAULT, Layer, option_layer, resolve
 
 Options = tuple[tuple[str, Any], ...]
 

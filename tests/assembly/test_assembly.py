@@ -31,13 +31,13 @@ from twm_core import (
     UnknownComponentError,
     UsageError,
 )
-from twm_core.assembly import Plan, assemble
-from twm_core.discovery import Plugin
-from twm_core.fusion import FusionConfig
 from twm_core.hooks import GROUP, HookSpecs
-from twm_core.loading import Loaded
-from twm_core.recipe import DEFAULT, Layer, default_layer, option_layer, resolve
-from twm_core.registry import Registry, discover
+from twm_core.plugin.discovery import Plugin
+from twm_core.plugin.loading import Loaded
+from twm_core.plugin.registry import Registry, discover
+from twm_core.recipe.assembly import Plan, assemble
+from twm_core.recipe.fusion import FusionConfig
+from twm_core.recipe.layers import DEFAULT, Layer, default_layer, option_layer, resolve
 
 # A small world of parts from two distributions: agents or pixels, latents with or without chance.
 
@@ -385,16 +385,16 @@ def test_gru_leaves_the_default_kl_out_and_refuses_it_when_asked_for() -> None:
 
 
 def test_a_rule_over_several_fields_is_named_by_the_component_and_its_origin() -> None:
-    with pytest.raises(UsageError, match=r"^encoder\.multiagent \(from option\): Value error, width 10 is not a multiple of heads 3"):
+    with pytest.raises(UsageError, match=r"^encoder\.multiagent \(from option\): width 10 is not a multiple of heads 3"):
         installed(encoder__multiagent__width=10, encoder__multiagent__heads=3)
 
 
 def test_assembling_imports_neither_torch_nor_numpy() -> None:
     code = (
         "import sys\n"
-        "from twm_core.assembly import assemble\n"
-        "from twm_core.recipe import default_layer, resolve\n"
-        "from twm_core.registry import discover\n"
+        "from twm_core.recipe.assembly import assemble\n"
+        "from twm_core.recipe.layers import default_layer, resolve\n"
+        "from twm_core.plugin.registry import discover\n"
         "assemble(resolve([default_layer()]), discover(environ={}))\n"
         "print(sorted({'torch', 'numpy'} & set(sys.modules)))\n"
     )

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from twm_core.assembly import assemble
 from twm_core.nn.build import build_dataset, build_world_model
-from twm_core.recipe import Layer, file_layer, resolve
-from twm_core.registry import discover
+from twm_core.plugin.registry import discover
+from twm_core.recipe.assembly import assemble
+from twm_core.recipe.layers import Layer, file_layer, resolve
 
 TINY = Path(__file__).parents[1] / "tiny.toml"
 

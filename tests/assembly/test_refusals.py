@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from twm_core.assembly import Plan, assemble
 from twm_core.errors import TwmError
-from twm_core.recipe import default_layer, option_layer, resolve
-from twm_core.registry import discover
+from twm_core.plugin.registry import discover
+from twm_core.recipe.assembly import Plan, assemble
+from twm_core.recipe.layers import default_layer, option_layer, resolve
 
 REGISTRY = discover(environ={})
 EPISODES: dict[str, Any] = {

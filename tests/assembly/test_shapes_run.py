@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from twm_core.assembly import assemble
 from twm_core.errors import UsageError
-from twm_core.evaluation import Request, evaluate
-from twm_core.recipe import Layer, resolve
-from twm_core.registry import Registry, discover
-from twm_core.training import train
+from twm_core.evaluation.evaluate import Request, evaluate
+from twm_core.plugin.registry import Registry, discover
+from twm_core.recipe.assembly import assemble
+from twm_core.recipe.layers import Layer, resolve
+from twm_core.training.run import train
 
 KEYS = ["continue", "reward", "vector.phase", "vector.state"]
 RECIPE: dict[str, Any] = {

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from twm_core.data.importing import import_sources
-from twm_core.data.reader import Reader
-from twm_core.data.store_validation import validate_store
+from twm_core.data.importing.importer import import_sources
+from twm_core.data.importing.reader import Reader
+from twm_core.data.store.validation import validate_store
 from twm_core.errors import DataError
 
 _SECONDS = 60

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from works import Work, make_works
 
-from twm_core.registry import Registry, discover
+from twm_core.plugin.registry import Registry, discover
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ import pytest
 from faulty_disk import Counter, counted
 from works import Work
 
-from twm_core.data.packing import unpack_tar
-from twm_core.data.store import open_store
+from twm_core.data.store.packing import unpack_tar
+from twm_core.data.store.reading import open_store
 from twm_core.errors import DataError
 
 Member = tuple[tarfile.TarInfo, bytes]

@@ -16,14 +16,14 @@ import pytest
 from faulty_disk import FULL, Counter, contents, counted, refusing
 from works import NAMES, Work, former_state_opens, fresh, nothing_is_left, result, unfinished
 
-from twm_core import training_loop
-from twm_core.assembly import assemble
-from twm_core.checkpoint import save_checkpoint
+from twm_core.checkpoint.files import save_checkpoint
+from twm_core.checkpoint.manifest import RunFolder, verify_files
 from twm_core.errors import TwmError
-from twm_core.manifest import RunFolder, verify_files
-from twm_core.recipe import file_layer, option_layer, resolve
-from twm_core.registry import Registry
-from twm_core.training import train
+from twm_core.plugin.registry import Registry
+from twm_core.recipe.assembly import assemble
+from twm_core.recipe.layers import file_layer, option_layer, resolve
+from twm_core.training import loop as training_loop
+from twm_core.training.run import train
 
 
 def refusal(disk: Counter, do: Callable[[], object]) -> TwmError | None:

@@ -15,7 +15,7 @@ import pytest
 from attempts import attempt
 from mutations import BYTES, mutations_of
 
-from twm_core.registry import Registry, discover
+from twm_core.plugin.registry import Registry, discover
 
 ROUNDS = int(os.environ.get("TWM_MUTATION_ROUNDS", "1"))
 READERS = sorted(r.component.name for r in discover(environ={}).components("reader"))

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from attempts import attempt
 
-from twm_core.data.reader import Reader
+from twm_core.data.importing.reader import Reader
 from twm_core.errors import DataError
-from twm_core.registry import Registry
+from twm_core.plugin.registry import Registry
 
 PLACEHOLDER = "twm-place-of-the-attack"
 _CALL = b"cos\nsystem\n"

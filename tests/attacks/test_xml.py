@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from attempts import attempt
 
-from twm_core.data.reader import Reader
-from twm_core.registry import Registry
+from twm_core.data.importing.reader import Reader
+from twm_core.plugin.registry import Registry
 
 FILES = {
     ("commonroad", "ZAM_Test-1_1_T-1.xml"),

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from faulty_disk import contents
 
-from twm_core.data.importing import import_sources
-from twm_core.data.packing import pack_tar, unpack_tar
-from twm_core.data.splits import make_splits
-from twm_core.data.store import open_store
-from twm_core.data.store_draft import JOURNAL, partial_folder
-from twm_core.data.store_validation import validate_store
-from twm_core.registry import Registry
+from twm_core.data.importing.importer import import_sources
+from twm_core.data.store.packing import pack_tar, unpack_tar
+from twm_core.data.store.reading import open_store
+from twm_core.data.store.validation import validate_store
+from twm_core.data.store.writing.draft import JOURNAL, partial_folder
+from twm_core.data.windows.splits import make_splits
+from twm_core.plugin.registry import Registry
 
 NAMES = ("import", "append", "split", "pack", "unpack")
 

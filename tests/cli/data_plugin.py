@@ -49,8 +49,8 @@ def replay(name: str, plugin: str = ""):
 def build(config):
     import numpy as np
 
-    from twm_core.data.reader import Credits, Reader, Skipped, Source
-    from twm_core.data.tracks import Rows, make_recording
+    from twm_core.data.importing.reader import Credits, Reader, Skipped, Source
+    from twm_core.data.importing.tracks import Rows, make_recording
     from twm_core.errors import DataError
     from twm_core.specs import AGENT_TYPES
 

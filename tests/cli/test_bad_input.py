@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from twm_core.manifest import MANIFEST, MODEL, TRAINER, RunFolder
+from twm_core.checkpoint.manifest import MANIFEST, MODEL, TRAINER, RunFolder
 
 Call = Callable[..., Any]
 TINY = Path(__file__).parents[1] / "tiny.toml"

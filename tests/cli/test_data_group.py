@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from twm_cli.data import COMMANDS
+from twm_cli.data.group import COMMANDS
 
 Call = Callable[..., Any]
 

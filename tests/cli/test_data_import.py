@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from data_plugin import write
 
-from twm_cli.data_import import report_text
-from twm_core.data.store import open_store
+from twm_cli.data.importing import report_text
+from twm_core.data.store.reading import open_store
 
 Call = Callable[..., Any]
 
@@ -176,9 +176,13 @@ def test_control_c_ends_a_real_import_with_130(tmp_path: Path, lines_plugin: Pat
         (["lines"], "no files are named", "twm data import READER FILES... --out X.twm"),
         (["lines", "FILES", "--reader.metre", "2"], "has no such field; did you mean '--reader.metres'?", "its fields: site,"),
         (["lines", "FILES", "--reader.metres", "20"], "Invalid value for '--reader.metres'", "twm data import --help"),
-        (["lines", "FILES", "--reader.metres", "0"], "--reader.metres 0.0: Input should be greater than 0", "twm describe reader/lines"),
+        (["lines", "FILES", "--reader.metres", "0"], "--reader.metres = 0.0: Input should be greater than 0", "fields of reader lines"),
         (["lines", "FILES", "--reader.metres", "abc"], "got 'abc'", "twm data import --help"),
-        (["lines", "FILES", "--reader.names", "abc"], "--reader.names 'abc': Input should be a valid dictionary", "reader/lines"),
+        (
+            ["lines", "FILES", "--reader.names", "abc"],
+            "--reader.names = 'abc': Input should be a valid dictionary",
+            "fields of reader lines",
+        ),
         (["lines", "FILES", "--features", "x,y,headding"], "there is no feature 'headding'; did you mean 'heading'?", "there are x, y"),
         (["lines", "FILES", "--features", ","], "names no feature", "there are x, y"),
         (["lines", "FILES", "--append"], "no store", "twm data import"),

@@ -1,4 +1,4 @@
-"""`twm data record`: episodes of an environment as a store. The environment is the one that `twm new-plugin` writes, in one file."""
+"""`twm data record`: episodes of a simulator as a store. The simulator is the one that `twm new-plugin` writes, in one file."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from twm_core.data.store import open_store
-from twm_core.scaffold import new_plugin
+from twm_core.data.store.reading import open_store
+from twm_core.plugin.scaffold import new_plugin
 
 Call = Callable[..., Any]
 
 
 @pytest.fixture
 def record(twm: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
-    """Call `twm data record ring` with the rendered environment on the path."""
-    made = new_plugin("zz-ring", kind="environment", component="ring", parent=tmp_path)
+    """Call `twm data record ring` with the rendered simulator on the path."""
+    made = new_plugin("zz-ring", kind="simulator", component="ring", parent=tmp_path)
     monkeypatch.syspath_prepend(str(made.folder / "src"))
     plugin = tmp_path / "ring_plugin.py"
     plugin.write_text((made.folder / "src/zz_ring/plugin.py").read_text(encoding="utf-8"), encoding="utf-8")
@@ -31,7 +31,7 @@ def record(twm: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 def test_episodes_become_scenarios_of_their_seeds(record: Call, tmp_path: Path) -> None:
     out = tmp_path / "ring.twm"
-    words = ["ring", "--environment.cars", "5", "--episodes", "2", "--seconds", "8", "--warm-up", "4", "--seed", "7", "--out", out]
+    words = ["ring", "--simulator.cars", "5", "--episodes", "2", "--seconds", "8", "--warm-up", "4", "--seed", "7", "--out", out]
     outcome = record(*words)
     assert outcome.status == 0, outcome.err
     assert outcome.out.splitlines() == [
@@ -46,14 +46,14 @@ def test_episodes_become_scenarios_of_their_seeds(record: Call, tmp_path: Path) 
     assert {"vx", "vy", "ax", "heading"} <= set(first.features)
     assert not (first.state == second.state).all()  # another seed
     (reader,) = store.manifest.readers
-    assert (reader.name, reader.options["cars"]) == ("environment ring", 5)
+    assert (reader.name, reader.options["cars"]) == ("simulator ring", 5)
 
 
 def test_the_same_seed_gives_the_same_store_and_json_says_what_it_holds(record: Call, tmp_path: Path) -> None:
     one, two = tmp_path / "one.twm", tmp_path / "two.twm"
     facts = json.loads(record("ring", "--seconds", "4", "--out", one, "--json").out)
     assert facts["scenarios"] == 1
-    assert facts["environment"].endswith(":ring")
+    assert facts["simulator"].endswith(":ring")
     assert record("ring", "--seconds", "4", "--out", two).status == 0
     for file in sorted(p.relative_to(one) for p in one.rglob("*.safetensors")):
         assert (one / file).read_bytes() == (two / file).read_bytes()
@@ -62,9 +62,9 @@ def test_the_same_seed_gives_the_same_store_and_json_says_what_it_holds(record: 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["rign"], "no environment is called 'rign'"),
-        (["ring", "--environment.carz", "3"], "did you mean '--environment.cars'?"),
-        (["ring", "--environment.cars", "0"], "--environment.cars"),
+        (["rign"], "no simulator is called 'rign'"),
+        (["ring", "--simulator.carz", "3"], "did you mean '--simulator.cars'?"),
+        (["ring", "--simulator.cars", "0"], "--simulator.cars"),
         (["ring", "--seconds", "0.01"], "cannot be recorded in steps of 0.2 s"),
         (["ring", "--episodes", "0"], "--episodes"),
     ],
@@ -88,7 +88,7 @@ def test_a_store_that_is_there_is_left_alone(record: Call, tmp_path: Path) -> No
     assert record("ring", "--out", tmp_path / "ring").status == 2
 
 
-def test_help_shows_the_fields_of_the_environment(record: Call) -> None:
+def test_help_shows_the_fields_of_the_simulator(record: Call) -> None:
     text = record("ring", "--help").out
-    assert "--environment.cars" in text
+    assert "--simulator.cars" in text
     assert "--warm-up" in text

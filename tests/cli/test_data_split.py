@@ -1,4 +1,4 @@
-"""`twm data split`: what is printed and written; that nothing leaks is tested with `twm_core.data.splits`."""
+"""`twm data split`: what is printed and written; that nothing leaks is tested with `twm_core.data.windows.splits`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from data_plugin import write
 
-from twm_core.data.store import open_store
+from twm_core.data.store.reading import open_store
 
 Call = Callable[..., Any]
 

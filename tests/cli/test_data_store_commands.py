@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from data_plugin import write
 
-from twm_core.data.store import open_store
+from twm_core.data.store.reading import open_store
 
 Call = Callable[..., Any]
 
@@ -153,7 +153,7 @@ def test_only_the_seconds_asked_for_are_drawn(data: Call, store: Path, tmp_path:
         (["--out", "nowhere/p.png"], "there is no folder nowhere"),
         (["--from", "5"], "nothing lies between --from 5 and --to 3.9"),
         (["--from", "3", "--to", "1"], "nothing lies between --from 3 and --to 1"),
-        (["--renderer.gif.fps", "0"], "--renderer.gif.fps 0.0: Input should be greater than 0"),
+        (["--renderer.gif.fps", "0"], "--renderer.gif.fps = 0.0: Input should be greater than 0"),
         (["--renderer", "jpeg"], "no renderer is called 'jpeg'"),
         (["--renderer", "png", "--renderer.gif.fps", "3"], "no option --renderer.gif.fps: renderer png (twm "),
         (["--renderer.png.titel", "x"], "did you mean '--renderer.png.title'?"),

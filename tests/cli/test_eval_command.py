@@ -91,9 +91,9 @@ def replaced(monkeypatch: pytest.MonkeyPatch, result: dict[str, Any]) -> list[di
         calls.append({**vars(request), **settings})
         return result
 
-    module = ModuleType("twm_core.evaluation")
+    module = ModuleType("twm_core.evaluation.evaluate")
     module.evaluate, module.Request = evaluate, Request  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "twm_core.evaluation", module)
+    monkeypatch.setitem(sys.modules, "twm_core.evaluation.evaluate", module)
     return calls
 
 

@@ -10,7 +10,7 @@ import pytest
 from annotated_types import Ge
 from pydantic import BaseModel, Field
 
-from twm_cli.fields import bounds, inline, range_text, type_name, word_type
+from twm_cli.options.fields import bounds, inline, range_text, type_name, word_type
 
 
 class Colour(Enum):

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from twm_cli.eval import command as eval_command
-from twm_cli.plugin_words import EVAL_TAKES_VALUE
-from twm_cli.session import Session
+from twm_cli.eval.command import command as eval_command
+from twm_cli.options.plugin_words import EVAL_TAKES_VALUE
+from twm_cli.options.session import Session
 
 Call = Callable[..., Any]
 TINY = Path(__file__).parents[1] / "tiny.toml"
@@ -59,10 +59,10 @@ def recipe(folder: Path, text: str = BLOCK, name: str = "rules.toml") -> Path:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the tiny recipe. Copy it before changing anything."""
-    from twm_core.assembly import assemble
-    from twm_core.recipe import file_layer, option_layer, resolve
-    from twm_core.registry import discover
-    from twm_core.training import train
+    from twm_core.plugin.registry import discover
+    from twm_core.recipe.assembly import assemble
+    from twm_core.recipe.layers import file_layer, option_layer, resolve
+    from twm_core.training.run import train
 
     registry, run = discover(environ={}), tmp_path_factory.mktemp("spied") / "run"
     layers = [file_layer(TINY), option_layer("training.steps", 1, "test"), option_layer("training.validate_every", 1, "test")]

@@ -13,15 +13,15 @@ from typing import Any
 
 from data_plugin import write
 
-from twm_core.data.store import open_store
-from twm_core.data.store_validation import validate_store
+from twm_core.data.store.reading import open_store
+from twm_core.data.store.validation import validate_store
 
 Call = Callable[..., Any]
 
 # The command, which stops itself (as `kill -STOP` would) when it has opened the store.
 STOPPED = """
 import os, signal, sys
-from twm_core.data import splits
+from twm_core.data.windows import splits
 really = splits.make_splits
 def stopped(*given, **named):
     os.kill(os.getpid(), signal.SIGSTOP)

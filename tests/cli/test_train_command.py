@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from twm_core.component_rows import component_rows
-from twm_core.manifest import SCHEMA
-from twm_core.recipe import to_toml
+from twm_core.checkpoint.component_rows import component_rows
+from twm_core.checkpoint.manifest import SCHEMA
+from twm_core.recipe.layers import to_toml
 
 Call = Callable[..., Any]
 
@@ -40,9 +40,9 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         reason = "interrupted" if plan.training.seed == 13 else "completed"
         return {"run": str(run), "step": 1, "reason": reason, "checkpoint": str(checkpoint), "seconds": 0.1, "metrics": {"val.ade": 0.25}}
 
-    module = ModuleType("twm_core.training")
+    module = ModuleType("twm_core.training.run")
     module.train = train  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "twm_core.training", module)
+    monkeypatch.setitem(sys.modules, "twm_core.training.run", module)
     return calls
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from twm_core.data.loader import TrainingBatches
-from twm_core.manifest import RunFolder, read_manifest
+from twm_core.checkpoint.manifest import RunFolder, read_manifest
+from twm_core.data.windows.loader import TrainingBatches
 from twm_core.nn.world_model import WorldModel
 
 Call = Callable[..., Any]

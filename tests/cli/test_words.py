@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twm_cli.fields import inline
-from twm_cli.words import first_argument, occurrences, parse_setting, parse_value, rejoined, words_to_complete
+from twm_cli.options.fields import inline
+from twm_cli.options.words import first_argument, occurrences, parse_setting, parse_value, rejoined, words_to_complete
 from twm_core import UsageError
 
 KNOWN = {"--dynamics": True, "-c": True, "--json": False}

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from twm_core.assembly import Plan, assemble
-from twm_core.recipe import Layer, file_layer, option_layer, resolve
-from twm_core.registry import Registry, discover
+from twm_core.plugin.registry import Registry, discover
+from twm_core.recipe.assembly import Plan, assemble
+from twm_core.recipe.layers import Layer, file_layer, option_layer, resolve
 
 TINY = Path(__file__).parents[1] / "tiny.toml"
 GRU: Mapping[str, Any] = {
@@ -39,7 +39,7 @@ def tiny(registry: Registry) -> Callable[..., Plan]:
 @pytest.fixture(scope="session")
 def trained(tiny: Callable[..., Plan], registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the tiny recipe. Copy it before changing anything."""
-    from twm_core.training import train
+    from twm_core.training.run import train
 
     run = tmp_path_factory.mktemp("trained") / "run"
     train(tiny(), registry, run)

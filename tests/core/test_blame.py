@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from twm_core.assembly import Plan
-from twm_core.blame import naming, raised_in
+from twm_core.checkpoint.manifest import RunFolder
 from twm_core.errors import DataError
-from twm_core.manifest import RunFolder
-from twm_core.registry import Registry
-from twm_core.training import train
+from twm_core.plugin.registry import Registry
+from twm_core.recipe.assembly import Plan
+from twm_core.training.attribution import naming, raised_in
+from twm_core.training.run import train
 
 
 class Part:

@@ -19,14 +19,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from twm_core import atomic
-from twm_core.assembly import Plan
-from twm_core.checkpoint import TrainerState, load_model, load_trainer, remove_old, save_checkpoint
+from twm_core.checkpoint.files import TrainerState, load_model, load_trainer, remove_old, save_checkpoint
+from twm_core.checkpoint.load import load_run
+from twm_core.checkpoint.manifest import MANIFEST, MODEL, TRAINER, RunFolder, read_manifest, verify_files
 from twm_core.errors import CheckpointError
-from twm_core.evaluation import load_run
-from twm_core.manifest import MANIFEST, MODEL, TRAINER, RunFolder, file_hash, read_manifest, verify_files
 from twm_core.nn.build import build_world_model
-from twm_core.registry import Registry
-from twm_core.training import train
+from twm_core.plugin.registry import Registry
+from twm_core.recipe.assembly import Plan
+from twm_core.tensor_files import file_hash
+from twm_core.training.run import train
 
 
 @pytest.fixture
@@ -267,11 +268,11 @@ def test_a_full_disk_before_the_first_checkpoint_says_that_there_is_none(tiny: C
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from twm_core.assembly import assemble
+from twm_core.recipe.assembly import assemble
 from twm_core.errors import CheckpointError
-from twm_core.recipe import file_layer, option_layer, resolve
-from twm_core.registry import discover
-from twm_core.training import train
+from twm_core.recipe.layers import file_layer, option_layer, resolve
+from twm_core.plugin.registry import discover
+from twm_core.training.run import train
 registry = discover(environ={})
 plan = assemble(resolve([file_layer(sys.argv[1]), option_layer("training.steps", 16, "test")]), registry)
 for run in map(Path, sys.argv[2:]):

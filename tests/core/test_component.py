@@ -47,7 +47,7 @@ def test_an_unknown_kind_is_refused_and_the_kinds_are_listed() -> None:
         Component(**{**GOOD, "kind": "reward"})
     assert (
         caught.value.hint
-        == "kinds are dataset, encoder, dynamics, decoder, loss, optimizer, reader, renderer, environment, metric, baseline, protocol"
+        == "kinds are dataset, encoder, dynamics, decoder, loss, optimizer, reader, renderer, simulator, metric, baseline, protocol"
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pluggy import PluginManager
 
 from twm_core import hookimpl
-from twm_core.discovery import Found
 from twm_core.hooks import GROUP, HookSpecs, hookspec
-from twm_core.loading import Loader
+from twm_core.plugin.discovery import Found
+from twm_core.plugin.loading import Loader
 
 
 class AgeingSpecs(HookSpecs):

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from twm_core.discovery import Plugin, canonical
-from twm_core.registry import Registry, discover
+import twm_core
+from twm_core.plugin.discovery import Plugin, canonical
+from twm_core.plugin.registry import Registry, discover
 
 WITHOUT_TWM = {"TWM_DISABLE_PLUGINS": "twm"}
 
@@ -213,6 +214,14 @@ def test_an_incompatible_plugin_names_both_versions(install: Install, monkeypatc
     monkeypatch.setattr("twm_core.__version__", "0.1.0")
     install("acme", "acme = v_1", version="3.1", requires=("twm>=99",), v_1="")
     assert rows(discover(environ=WITHOUT_TWM))["acme:acme"].reason == "acme 3.1 requires twm>=99, this is twm 0.1.0"
+
+
+def test_a_plugin_of_the_version_before_is_told_which_page_lists_the_changes(install: Install) -> None:
+    install("acme", "acme = w_1", version="3.1", requires=("twm>=0.1,<0.2",), w_1="")
+    plugin = rows(discover(environ=WITHOUT_TWM))["acme:acme"]
+    assert plugin.status == "incompatible"
+    assert plugin.reason.endswith(f"this is twm {twm_core.__version__}; docs/plugins/upgrade-0.2.md lists what has changed")
+    assert (Path(__file__).parents[2] / "docs/plugins/upgrade-0.2.md").is_file()
 
 
 def test_a_pre_release_of_twm_satisfies_a_plain_requirement(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,11 @@ from typing import Any, Literal
 import pytest
 
 from twm_core import ActionSpec, EmbeddingSpec, Feature, Mismatch
-from twm_core.assembly import assemble
 from twm_core.errors import AssemblyError
 from twm_core.kinds.dynamics import ActedDynamicsConfig, choose_layout
-from twm_core.recipe import Layer, default_layer, option_layer, resolve
-from twm_core.registry import Registry
+from twm_core.plugin.registry import Registry
+from twm_core.recipe.assembly import assemble
+from twm_core.recipe.layers import Layer, default_layer, option_layer, resolve
 
 DRIVERS = ActionSpec(layout="agents", features=(Feature(name="acceleration", unit="m/s^2"), Feature(name="turn")))
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from twm_core.assembly import Plan
+from twm_core.checkpoint.manifest import RunFolder
 from twm_core.errors import DataError
-from twm_core.finite import check_gradient, check_loss, check_weights, diverged_remedy
-from twm_core.manifest import RunFolder
 from twm_core.nn.build import build_world_model
 from twm_core.nn.world_model import WorldModel
+from twm_core.recipe.assembly import Plan
+from twm_core.training.finite import check_gradient, check_loss, check_weights, diverged_remedy
 
 
 def remedy() -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from twm_core.data.dataset import Batch, Windows
 from twm_core.errors import DataError
-from twm_core.forecast_errors import forecast_errors, scored_keys
+from twm_core.evaluation.forecast_errors import forecast_errors, scored_keys
 from twm_core.nn.distributions import MSE, Classes, Continue, Distribution, Normal
 from twm_core.specs import KeySpec, ObservationSpec, OutputKey, OutputSpec
 
@@ -186,7 +186,7 @@ def test_steps_that_no_window_has_are_not_a_number_and_the_rest_is() -> None:
 def test_the_number_of_windows_held_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     windows = MadeUp(6, seed=0)
     whole = errors(windows)
-    monkeypatch.setattr("twm_core.forecast_errors._MOST_NUMBERS", 2 * SAMPLES * HORIZON * 18)
+    monkeypatch.setattr("twm_core.evaluation.forecast_errors._MOST_NUMBERS", 2 * SAMPLES * HORIZON * 18)
     model = Foreseer()
     parts = errors(windows, model=model)
     assert [len(a) for a in model.actions] == [2, 2, 2]

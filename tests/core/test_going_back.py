@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from twm_core.assembly import Plan
+from twm_core.checkpoint.manifest import RunFolder
 from twm_core.errors import CheckpointError
-from twm_core.going_back import go_back
-from twm_core.manifest import RunFolder
-from twm_core.registry import Registry
-from twm_core.training import train
+from twm_core.plugin.registry import Registry
+from twm_core.recipe.assembly import Plan
+from twm_core.training.going_back import go_back
+from twm_core.training.run import train
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from twm_core.errors import UsageError
-from twm_core.launchers import refuse_several_processes
+from twm_core.training.launchers import refuse_several_processes
 
 SBATCH = {"SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "tw", "SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}
 

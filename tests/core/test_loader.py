@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twm_core.data.dataset import Batch, Windows
-from twm_core.data.loader import TrainingBatches, evenly_spaced
+from twm_core.data.windows.loader import TrainingBatches, evenly_spaced
 
 
 class Numbered(Windows):

@@ -18,26 +18,24 @@ from hypothesis import strategies as st
 from pluggy import PluginManager
 from safetensors.torch import save_file
 
-from twm_core.discovery import Plugin
-from twm_core.errors import CheckpointError
-from twm_core.hooks import GROUP, HookSpecs
-from twm_core.loading import Loaded
-from twm_core.manifest import (
+from twm_core.checkpoint.manifest import (
     MANIFEST,
     MODEL,
     RunFolder,
     active_plugins,
     changed_plugins,
     check_installed,
-    file_hash,
-    layout_hash,
-    owners,
-    read_header,
+    distributions,
     read_manifest,
     resolve_checkpoint,
     verify_files,
 )
-from twm_core.registry import Registry
+from twm_core.errors import CheckpointError
+from twm_core.hooks import GROUP, HookSpecs
+from twm_core.plugin.discovery import Plugin
+from twm_core.plugin.loading import Loaded
+from twm_core.plugin.registry import Registry
+from twm_core.tensor_files import file_hash, layout_hash, read_header
 
 
 @pytest.fixture
@@ -207,7 +205,7 @@ def test_a_component_from_a_file_asks_for_the_file(latest: Path, registry: Regis
 
 
 def test_checking_the_files_of_a_checkpoint_imports_no_torch(latest: Path) -> None:
-    code = f"import sys; from twm_core.manifest import verify_files; verify_files(__import__('pathlib').Path({str(latest)!r}))"
+    code = f"import sys; from twm_core.checkpoint.manifest import verify_files; verify_files(__import__('pathlib').Path({str(latest)!r}))"
     done = subprocess.run([sys.executable, "-c", f"{code}; assert 'torch' not in sys.modules"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -231,6 +229,6 @@ def test_changes_of_the_active_plugins_are_told_in_words() -> None:
 
 
 def test_a_manifest_names_the_distribution_of_every_component(latest: Path) -> None:
-    found = owners(verify_files(latest))
+    found = distributions(verify_files(latest))
     assert found["dynamics", "rssm-cat"] == "twm"
     assert {slot for slot, _ in found} == {"dataset", "encoder", "dynamics", "decoder", "loss", "optimizer"}

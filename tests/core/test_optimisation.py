@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from twm_core.optimisation import MovingAverage, decay_groups, learning_rate
-from twm_core.optimiser_state import optimiser_state, restore_optimiser
-from twm_core.training_config import TrainingConfig
+from twm_core.recipe.training_config import TrainingConfig
+from twm_core.training.optimizer import MovingAverage, decay_groups, learning_rate
+from twm_core.training.optimizer_state import optimiser_state, restore_optimiser
 
 
 def model() -> nn.Sequential:

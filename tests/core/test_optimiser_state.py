@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from twm_core.assembly import Plan, assemble
 from twm_core.errors import CheckpointError
-from twm_core.optimiser_state import group_values, optimiser_state, restore_optimiser, set_mode
-from twm_core.recipe import file_layer, option_layer, resolve
-from twm_core.registry import Registry, discover
+from twm_core.plugin.registry import Registry, discover
+from twm_core.recipe.assembly import Plan, assemble
+from twm_core.recipe.layers import file_layer, option_layer, resolve
 from twm_core.reporting import Reporter
-from twm_core.training import train
+from twm_core.training.optimizer_state import group_values, optimiser_state, restore_optimiser, set_mode
+from twm_core.training.run import train
 
 TINY = Path(__file__).parents[1] / "tiny.toml"
 
@@ -132,7 +132,7 @@ def test_a_checkpoint_of_a_version_that_saved_less_is_refused_for_such_an_optimi
     from safetensors import safe_open
     from safetensors.torch import load_file, save_file
 
-    from twm_core.manifest import file_hash
+    from twm_core.tensor_files import file_hash
 
     plan, registry = free
     with pytest.raises(ConnectionError):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from twm_core.assembly import assemble
 from twm_core.errors import UsageError
-from twm_core.presets import about_preset, load_preset, preset_names
-from twm_core.recipe import Layer, default_layer, resolve
-from twm_core.registry import discover
+from twm_core.plugin.registry import discover
+from twm_core.recipe.assembly import assemble
+from twm_core.recipe.layers import Layer, default_layer, resolve
+from twm_core.recipe.presets import about_preset, load_preset, preset_names
 
 REGISTRY = discover(environ={})
 SIZED = [(name, size) for name in preset_names() for size in (about_preset(name)[1] or [None])]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from twm_core.errors import UsageError
 from twm_core.kinds import RECIPE_KINDS
-from twm_core.recipe import DEFAULT, Layer, Part, default_layer, file_layer, option_layer, resolve, to_layer, to_toml
+from twm_core.recipe.layers import DEFAULT, Layer, Part, default_layer, file_layer, option_layer, resolve, to_layer, to_toml
 
 BASE = Layer(
     DEFAULT,

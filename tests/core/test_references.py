@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from twm_core.references import load_reference
+from twm_core.plugin.references import load_reference
 
 
 def test_a_reference_leads_to_its_object() -> None:

@@ -11,10 +11,10 @@ import pytest
 from pluggy import PluginManager
 
 from twm_core import AmbiguousComponentError, Component, PluginError, UnknownComponentError, UsageError, hookimpl
-from twm_core.discovery import Found, Plugin
 from twm_core.hooks import GROUP, HookSpecs
-from twm_core.loading import Loaded, Loader
-from twm_core.registry import Registered, Registry, discover
+from twm_core.plugin.discovery import Found, Plugin
+from twm_core.plugin.loading import Loaded, Loader
+from twm_core.plugin.registry import Registered, Registry, discover
 
 BLOCK_ALL = {"TWM_DISABLE_PLUGINS": "*"}
 

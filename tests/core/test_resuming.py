@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from twm_core.assembly import Plan
-from twm_core.component_rows import component_rows
+from twm_core.checkpoint.component_rows import component_rows
+from twm_core.checkpoint.manifest import RunFolder, read_manifest
 from twm_core.errors import CheckpointError
-from twm_core.manifest import RunFolder, read_manifest
-from twm_core.registry import Registry
+from twm_core.plugin.registry import Registry
+from twm_core.recipe.assembly import Plan
 from twm_core.reporting import Reporter
-from twm_core.resuming import ADJUSTABLE, EXECUTION, check_changes, differences, elsewhere, record
-from twm_core.training import train
+from twm_core.training.resuming import ADJUSTABLE, EXECUTION, check_changes, differences, elsewhere, record
+from twm_core.training.run import train
 
 
 class Notes(Reporter):
@@ -162,7 +162,7 @@ def test_a_field_that_an_earlier_version_did_not_have_counts_as_its_default(mani
 
 
 def test_the_contents_of_a_one_file_plugin_are_compared(tiny: Callable[..., Plan], tmp_path: Path) -> None:
-    from twm_core.one_file import locate
+    from twm_core.plugin.one_file import locate
 
     file = tmp_path / "one_file_of_the_resuming_test.py"
     file.write_text("a = 1\n")

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from twm_core.assembly import Plan
+from twm_core.checkpoint.manifest import RunFolder
 from twm_core.errors import BusyError, CheckpointError
 from twm_core.locking import run_lock, write_lock
-from twm_core.manifest import RunFolder
-from twm_core.registry import Registry
-from twm_core.run_claim import check_claim, claimed, recipe_text, written_by_training
-from twm_core.training import train
+from twm_core.plugin.registry import Registry
+from twm_core.recipe.assembly import Plan
+from twm_core.training.run import train
+from twm_core.training.run_claim import check_claim, claimed, recipe_text, written_by_training
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -76,7 +76,7 @@ def test_a_second_training_in_a_folder_is_refused_and_harms_nothing(
 
 def test_the_check_for_checkpoints_is_made_again_under_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another training may have written its first checkpoint and ended between a first look and the lock."""
-    from twm_core import run_claim
+    from twm_core.training import run_claim
 
     honest, run = run_claim.write_lock, tmp_path / "run"
 

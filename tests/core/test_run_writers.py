@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from stops import Stops
 
-from twm_core.assembly import Plan
+from twm_core.checkpoint.manifest import RunFolder, verify_files
 from twm_core.errors import BusyError, CheckpointError
-from twm_core.manifest import RunFolder, verify_files
-from twm_core.registry import Registry
-from twm_core.training import train
+from twm_core.plugin.registry import Registry
+from twm_core.recipe.assembly import Plan
+from twm_core.training.run import train
 
 RATES = {"first": 1e-3, "second": 2e-3}
 """Learning rates by which the recipes of the two are told apart."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from twm_core.scheduled_sampling import share_at, withhold
-from twm_core.training_config import TrainingConfig
+from twm_core.recipe.training_config import TrainingConfig
+from twm_core.training.scheduled_sampling import share_at, withhold
 
 
 def batch(rows: int = 200, steps: int = 20, agents: int = 5) -> dict[str, torch.Tensor]:

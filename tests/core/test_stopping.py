@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from twm_core.stopping import STOPPING, stop_on_signals
+from twm_core.training.stopping import STOPPING, stop_on_signals
 
 
 @pytest.mark.parametrize("number", STOPPING)

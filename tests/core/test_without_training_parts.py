@@ -13,10 +13,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from twm_core.checkpoint.load import load_run
+from twm_core.checkpoint.manifest import MANIFEST, MODEL, RunFolder, check_installed, read_manifest
 from twm_core.errors import CheckpointError
-from twm_core.evaluation import Request, evaluate, load_run
-from twm_core.manifest import MANIFEST, MODEL, RunFolder, check_installed, file_hash, layout_hash, read_manifest
-from twm_core.registry import Registry
+from twm_core.evaluation.evaluate import Request, evaluate
+from twm_core.plugin.registry import Registry
+from twm_core.tensor_files import file_hash, layout_hash
 
 KINDS = ("loss", "optimizer")
 

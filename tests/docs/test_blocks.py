@@ -101,7 +101,7 @@ def test_commands_are_understood(
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_one_file_plugins_load_and_are_light(page: Path, workplace: Path) -> None:
-    from twm_core.registry import discover
+    from twm_core.plugin.registry import discover
 
     files = [f for f in save_files(page, workplace) if f.endswith(".py") and "/" not in f]
     for file in files:
@@ -117,7 +117,7 @@ def test_one_file_plugins_load_and_are_light(page: Path, workplace: Path) -> Non
 
 @pytest.mark.parametrize(("kind", "file", "least"), [("baseline", "braking.py", 17), ("protocol", "motorway_exam.py", 8)])
 def test_the_small_example_of_a_contract_passes_conformance(kind: str, file: str, least: int, workplace: Path) -> None:
-    from twm_core.registry import discover
+    from twm_core.plugin.registry import discover
     from twm_core.testing import run_checks
 
     save_files(ROOT / f"docs/contracts/{kind}.md", workplace)
@@ -129,7 +129,7 @@ def test_the_small_example_of_a_contract_passes_conformance(kind: str, file: str
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs/plugins/one-file.md"], ids=lambda p: p.name)
 def test_the_one_file_plugin_passes_conformance(page: Path, workplace: Path) -> None:
-    from twm_core.registry import discover
+    from twm_core.plugin.registry import discover
     from twm_core.testing import run_checks
 
     save_files(page, workplace)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from pages import MANUAL, ROOT, blocks
 
-from twm_cli.data import COMMANDS
+from twm_cli.data.group import COMMANDS
 from twm_cli.main import main
-from twm_core.data.doctor_findings import CATALOGUE
+from twm_core.data.doctor.findings import CATALOGUE
 
 PAGE = MANUAL / "use/data.md"
 REFERENCE = MANUAL / "reference/data-commands.md"

@@ -45,7 +45,7 @@ def test_what_the_example_command_says_comes_next_works(workplace: Path, capsys:
 
 
 def test_the_reader_of_the_page_passes_conformance(workplace: Path) -> None:
-    from twm_core.registry import discover
+    from twm_core.plugin.registry import discover
     from twm_core.testing import run_checks
 
     save_files(PAGE, workplace)
@@ -56,7 +56,7 @@ def test_the_reader_of_the_page_passes_conformance(workplace: Path) -> None:
 
 
 def test_its_units_axes_and_reference_point_are_right(workplace: Path) -> None:
-    from twm_core.registry import discover
+    from twm_core.plugin.registry import discover
 
     save_files(PAGE, workplace)
     registered = discover(files=["my_reader.py"]).find("reader", "my-format")

@@ -18,7 +18,7 @@ from pages import MANUAL, ROOT
 import twm_core
 from twm_cli.main import COMMANDS, main
 from twm_core.hooks import HookSpecs
-from twm_core.kinds import KINDS
+from twm_core.kinds import KINDS, RECIPE_KINDS
 from twm_core.testing.checks import CHECKS
 
 HOOKS = {name: f for name, f in vars(HookSpecs).items() if name.startswith("twm_")}
@@ -82,7 +82,7 @@ def test_every_kind_has_a_page_that_names_its_method(kind: str) -> None:
     methods = [
         n for n, f in vars(base).items() if inspect.isfunction(f) and not n.startswith("_") and "NotImplemented" in inspect.getsource(f)
     ]
-    assert methods or not KINDS[kind].in_recipe or kind == "optimizer"
+    assert methods or kind not in RECIPE_KINDS or kind == "optimizer"
     for name in methods:
         assert f"`{name}(" in page
     shared = (MANUAL / "contracts/index.md").read_text(encoding="utf-8")
@@ -172,18 +172,18 @@ def test_every_feature_of_agents_is_documented_with_its_unit_and_frame() -> None
 def test_every_intervention_is_documented() -> None:
     from typing import get_args
 
-    from twm_core.environment import Intervention
+    from twm_core.simulation.interventions import Intervention
 
-    for page in ("contracts/environment.md", "use/simulate.md"):
+    for page in ("contracts/simulator.md", "use/simulate.md"):
         text = (MANUAL / page).read_text(encoding="utf-8")
         assert all(f"`{i.__name__}`" in text for i in get_args(Intervention)), page
 
 
-def test_every_member_of_readers_and_environments_is_in_the_table_of_its_contract() -> None:
-    from twm_core.data.reader import Reader
-    from twm_core.environment import Environment
+def test_every_member_of_readers_and_simulators_is_in_the_table_of_its_contract() -> None:
+    from twm_core.data.importing.reader import Reader
+    from twm_core.simulation.interface import Simulator
 
-    for interface, page in ((Reader, "contracts/reader.md"), (Environment, "contracts/environment.md")):
+    for interface, page in ((Reader, "contracts/reader.md"), (Simulator, "contracts/simulator.md")):
         named = re.findall(r"^\| (`.*?) \| ", section(page, "Interface"), flags=re.MULTILINE)
         members = {m for cell in named for m in re.findall(r"`(\w+)[(`]", cell)}
         assert members >= interface.__abstractmethods__ | set(interface.__annotations__)

@@ -40,7 +40,7 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
 
 
 def test_every_page_is_in_the_navigation_once() -> None:
-    named = re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    named = re.findall(r": ([\w./-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert sorted(named) == sorted(str(p.relative_to(MANUAL)) for p in MANUAL.rglob("*.md"))
 
 

@@ -58,7 +58,7 @@ def outsiders() -> Iterator[Path]:
     """Files of everybody who has no privilege."""
     yield from (ROOT / "plugins").rglob("*.py")
     yield from (ROOT / "examples").rglob("*.py")
-    yield from (ROOT / "twm_core/scaffold").rglob("*.py.template")
+    yield from (ROOT / "twm_core/plugin/templates").rglob("*.py.template")
 
 
 @pytest.mark.parametrize("path", sorted(outsiders()), ids=lambda p: str(p.relative_to(ROOT)))

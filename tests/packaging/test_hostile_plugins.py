@@ -90,7 +90,7 @@ HOSTILE = {
 
 REPORT = """
 import dataclasses, json, sys
-from twm_core.registry import discover
+from twm_core.plugin.registry import discover
 registry = discover()
 errors = {}
 for kind, name in json.loads(sys.argv[1]):

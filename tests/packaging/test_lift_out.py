@@ -31,7 +31,7 @@ import pytest
 import tomli_w
 
 import twm_core
-from twm_core.registry import discover
+from twm_core.plugin.registry import discover
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -49,13 +49,13 @@ NEEDS: dict[str, tuple[str, ...]] = {
 SLOW = {"datasets", "multimodal", "pictures"}
 """Those whose promises take more than ten seconds to check."""
 
-MISSING = tomllib.loads((ROOT / "twm_core" / "presets" / "default.toml").read_text(encoding="utf-8"))["dataset"]["component"]
+MISSING = tomllib.loads((ROOT / "twm_core/recipe/preset_files/default.toml").read_text(encoding="utf-8"))["dataset"]["component"]
 """The first component that the default recipe wants."""
 
 CHECK = """
 import importlib.metadata, json, sys
 import twm_core
-from twm_core.registry import discover
+from twm_core.plugin.registry import discover
 from twm_core.testing.runner import run_checks
 
 name, table, variants = json.loads(sys.argv[1])

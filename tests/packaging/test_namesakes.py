@@ -12,17 +12,18 @@ from typing import Any
 import pytest
 
 from twm_cli.main import main
-from twm_core.assembly import assemble
 from twm_core.errors import AmbiguousComponentError
-from twm_core.evaluation import Request, evaluate
-from twm_core.recipe import file_layer, option_layer, resolve
-from twm_core.registry import Registry, discover
+from twm_core.evaluation.components import choose_protocol
+from twm_core.evaluation.evaluate import Request, evaluate
+from twm_core.evaluation.field import choose_baselines, choose_metrics
+from twm_core.plugin.registry import Registry, discover
+from twm_core.recipe.assembly import assemble
+from twm_core.recipe.chosen import choose
+from twm_core.recipe.layers import file_layer, option_layer, resolve
 from twm_core.reproduction.jobs import jobs_of
 from twm_core.reproduction.table import Table, load_table, table_names
 from twm_core.reproduction.worker import qualified
-from twm_core.scoring.components import choose, choose_protocol
-from twm_core.scoring.field import choose_baselines, choose_metrics
-from twm_core.training import train
+from twm_core.training.run import train
 
 TINY = Path(__file__).parents[1] / "tiny.toml"
 NAMES = {
@@ -59,7 +60,7 @@ class Exam(ProtocolConfig):
 def twm_components():
     where = {{"config": "acme_nowhere:Config", "build": "acme_nowhere:build"}}
     rows = [Component(kind=k, name=n, summary="A test.", **where) for k in NAMES for n in NAMES[k]]
-    exam = Component(kind="protocol", name="exam", summary="A test.", config="acme_clash:Exam", build="twm_core.scoring.protocol:build")
+    exam = Component(kind="protocol", name="exam", summary="A test.", config="acme_clash:Exam", build="twm_core.evaluation.protocol:build")
     return [*rows, exam]
 """
 

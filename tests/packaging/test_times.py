@@ -15,7 +15,11 @@ DEADLINE = re.compile(r"\bdeadline *= *(?!None\b)")
 MAY = {ROOT / "tests/cpu.py": "measures", Path(__file__): "searches for it"}
 FILES = sorted(
     f
-    for f in (*(ROOT / "tests").rglob("*.py"), *(ROOT / "examples").rglob("test_*.py"), *(ROOT / "twm_core/scaffold").rglob("test_*"))
+    for f in (
+        *(ROOT / "tests").rglob("*.py"),
+        *(ROOT / "examples").rglob("test_*.py"),
+        *(ROOT / "twm_core/plugin/templates").rglob("test_*"),
+    )
     if f not in MAY
 )
 

@@ -22,11 +22,11 @@ from official_rssm import from_official
 from safetensors import safe_open
 from torch import Tensor
 
-from twm_core.fusion import FusionConfig
 from twm_core.nn.fusion import Fusion
 from twm_core.nn.interfaces import Trace
 from twm_core.nn.world_model import LossTerm, WorldModel
-from twm_core.registry import discover
+from twm_core.plugin.registry import discover
+from twm_core.recipe.fusion import FusionConfig
 from twm_core.specs import ActionSpec, DecoderGiven, DynamicsGiven, EncoderGiven, Feature, KeySpec, LossGiven, ObservationSpec, OutputSpec
 
 

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from twm_core import ActionSpec, DecoderGiven, DynamicsGiven, EncoderGiven, Feature, KeySpec, ObservationSpec
-from twm_core.assembly import Plan, assemble
 from twm_core.nn.build import build_world_model
-from twm_core.recipe import Layer, default_layer, resolve
-from twm_core.registry import discover
+from twm_core.plugin.registry import discover
+from twm_core.recipe.assembly import Plan, assemble
+from twm_core.recipe.layers import Layer, default_layer, resolve
 
 REGISTRY = discover(environ={})
 VECTOR, ACTION, UNITS, DEPTH = 24, 6, 512, 16

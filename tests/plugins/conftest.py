@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from twm_core.data.reader import Reader, Skipped
+from twm_core.data.importing.reader import Reader, Skipped
 from twm_core.data.recording import Recording
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,1 +1,1 @@
-"""Traffic data: scenarios, windows over them, and loading. `schema` is torch-free and numpy-free; the rest is not."""
+"""Traffic data: recordings, scenarios, maps and what datasets have in common. `schema` needs neither torch nor NumPy."""

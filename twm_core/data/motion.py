@@ -12,12 +12,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from twm_core.angles import wrap
+
 Floats = NDArray[np.float64]
-
-
-def wrap(angle: Floats) -> Floats:
-    """The angle in `[-pi, pi)`."""
-    return (angle + np.pi) % (2 * np.pi) - np.pi
 
 
 def backward_difference(values: Floats, starts: NDArray[np.bool_], dt: float | Floats, *, angle: bool = False) -> Floats:

@@ -2,8 +2,8 @@
 
 As in a scenario, tracks stand one after another in flat arrays: track `i` covers the steps `first[i] .. first[i] + length[i] - 1`
 without a hole, and its rows begin at the sum of the lengths before it. A step inside a track at which the agent was not seen has the code
-`OCCLUDED`; its values do not matter. Positions are world coordinates in float64; `twm_core.data.derive` subtracts an origin, computes
-velocities, headings and everything else that the files do not give (causally), and makes a `Scenario` of it.
+`OCCLUDED`; its values do not matter. Positions are world coordinates in float64; `twm_core.data.features.derive` subtracts an origin,
+computes velocities, headings and everything else that the files do not give (causally), and makes a `Scenario` of it.
 """
 
 from __future__ import annotations

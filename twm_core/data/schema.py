@@ -63,7 +63,7 @@ LEADER_FEATURES = (
     "time_headway",
     "time_to_collision",
 )
-"""The features that tell of the agents in front and behind (see `twm_core.data.leaders`)."""
+"""The features that tell of the agents in front and behind (see `twm_core.data.features.leaders`)."""
 
 TRAFFIC_FEATURES: dict[str, Feature] = {
     **{n: Feature(name=n, unit=u, frame="world") for n, u in _WORLD.items()},
@@ -77,7 +77,7 @@ TRAFFIC_FEATURES: dict[str, Feature] = {
 
 `lane_angle` is heading minus lane direction, `velocity_direction` the direction of `vx`, `vy`, kept while the agent stands. The flags tell
 whether a lane is known, whether there is a lane of the same direction to the left or right, whether there is an agent in front or behind
-(see `twm_core.data.leaders`), and (`fresh`) that derivatives are unknown because the track has just begun: they are 0 then.
+(see `twm_core.data.features.leaders`), and (`fresh`) that derivatives are unknown because the track has just begun: they are 0 then.
 """
 
 RASTER_CHANNELS = ("drivable", "boundary", "centre")

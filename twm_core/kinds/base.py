@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from twm_core.config import ComponentConfig
+if TYPE_CHECKING:
+    from twm_core.config import ComponentConfig
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,6 @@ class Kind:
         default: Component that a recipe uses where it names none; None where it must name one.
         given: What a component of this kind is given, in words, for `twm describe`.
         gives: What it gives.
-        in_recipe: Whether a recipe chooses components of this kind; others are used by commands of their own.
     """
 
     name: str
@@ -28,7 +29,6 @@ class Kind:
     config: type[ComponentConfig]
     interface: str
     several: bool = False
-    in_recipe: bool = True
     default: str | None = None
     given: str = ""
     gives: str = ""

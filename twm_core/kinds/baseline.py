@@ -24,8 +24,7 @@ KIND = Kind(
     name="baseline",
     summary="A forecaster of agents that is no world model: motion at constant velocity, a driver model, or anything of your own.",
     config=BaselineConfig,
-    interface="twm_core.scoring.interfaces:Forecaster",
-    in_recipe=False,
+    interface="twm_core.evaluation.interfaces:Forecaster",
     given="the observed steps of windows",
     gives="futures of their agents",
 )

@@ -20,7 +20,7 @@ class RolloutRequest(BaseModel):
     It starts from the posterior at the last observed step of the window and runs to the end of the window.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     samples: int = Field(ge=1, description="Futures `S` to sample.")
     steps: int | None = Field(None, ge=1, description="Steps `H` to roll; None rolls to the end of the window.")

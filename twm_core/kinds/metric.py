@@ -42,8 +42,7 @@ KIND = Kind(
     name="metric",
     summary="Numbers that say how good forecasts of agents are, kept for each agent or window so that they can be averaged and resampled.",
     config=MetricConfig,
-    interface="twm_core.scoring.interfaces:Metric",
-    in_recipe=False,
+    interface="twm_core.evaluation.interfaces:Metric",
     given="forecasts of agents, and what happened",
     gives="scores, as sums over agents or windows",
 )

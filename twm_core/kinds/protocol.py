@@ -44,8 +44,7 @@ KIND = Kind(
     name="protocol",
     summary="What makes two numbers comparable: dataset, windows, split, number of futures, metrics and baselines.",
     config=ProtocolConfig,
-    interface="twm_core.scoring.protocol:Protocol",
-    in_recipe=False,
+    interface="twm_core.evaluation.protocol:Protocol",
     given="nothing",
     gives="dataset, split, number of futures, metrics and baselines, and their hash",
 )

@@ -24,8 +24,7 @@ KIND = Kind(
     name="reader",
     summary="Reads the files of a data format, converts them to SI units and the axes of twm, and hands on recordings to import.",
     config=ReaderConfig,
-    interface="twm_core.data.reader:Reader",
-    in_recipe=False,
+    interface="twm_core.data.importing.reader:Reader",
     given="files and folders",
     gives="recordings, which `twm data import` stores",
 )

@@ -16,7 +16,6 @@ KIND = Kind(
     config=RendererConfig,
     interface="twm_core.data.renderer:Renderer",
     several=True,
-    in_recipe=False,
     given="a scenario, and which steps of it",
     gives="a file",
 )

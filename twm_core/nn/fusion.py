@@ -1,4 +1,4 @@
-"""Joining the tokens of several encoders; see `twm_core.fusion` for what the modes mean.
+"""Joining the tokens of several encoders; see `twm_core.recipe.fusion` for what the modes mean.
 
 Cross-attention. A query token q of width D attends to the tokens k_i that the other encoders give at the same place (same step, and for
 agents the same agent; their scene tokens too), and to an empty slot of score 0 and value 0:
@@ -17,8 +17,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from twm_core.fusion import PARTS, FusionConfig
 from twm_core.nn.interfaces import Embedding
+from twm_core.recipe.fusion import PARTS, FusionConfig
 from twm_core.specs import EmbeddingSpec
 
 

@@ -23,7 +23,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from twm_core.errors import UsageError
-from twm_core.registry import TWM
+from twm_core.plugin.registry import TWM
 from twm_core.suggest import did_you_mean
 
 WHOLE = "all"

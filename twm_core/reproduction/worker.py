@@ -17,15 +17,15 @@ from typing import Any
 import torch
 
 from twm_core import atomic
-from twm_core.assembly import assemble
+from twm_core.checkpoint.manifest import RunFolder, read_manifest
 from twm_core.errors import TwmError
-from twm_core.evaluation import Request, evaluate
-from twm_core.manifest import RunFolder, read_manifest
-from twm_core.plugin_rules import said_in
-from twm_core.recipe import PRESET, Layer, default_layer, option_layer, resolve
-from twm_core.registry import Registry, discover
+from twm_core.evaluation.evaluate import Request, evaluate
+from twm_core.plugin.registry import Registry, discover
+from twm_core.recipe.assembly import assemble
+from twm_core.recipe.layers import PRESET, Layer, default_layer, option_layer, resolve
+from twm_core.recipe.pins import plugin_lists
 from twm_core.reporting import PlainReporter
-from twm_core.training import train
+from twm_core.training.run import train
 
 
 def main(path: str) -> int:
@@ -33,8 +33,8 @@ def main(path: str) -> int:
     job = json.loads(Path(path).read_text(encoding="utf-8"))
     torch.set_num_threads(1)
     layers = [option_layer(k, v, "the table") for k, v in job.get("options", {}).items()]
-    said = said_in((layer.origin, layer.values) for layer in layers)
-    registry, began = discover(files=job["plugins"], said=[said]), _now()
+    lists = plugin_lists((layer.origin, layer.values) for layer in layers)
+    registry, began = discover(files=job["plugins"], lists=[lists]), _now()
     job = qualified(job, registry)
     costs: dict[str, Any] = {}
     if "preset" in job:

@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from twm_core.angles import wrap_tensor
 from twm_core.data.schema import EXISTENCE_CODES, MOTION, TRAFFIC_FEATURES, agent_actions, traffic_observations
 from twm_core.specs import ActionSpec, Feature, KeySpec, ObservationSpec
 
@@ -265,7 +266,7 @@ def _motion(key: KeySpec, shape: list[int], dt: float, generator: torch.Generato
     time = torch.arange(steps).reshape(1, -1, 1) * dt
     turn, speed = 0.3 * (draw() - 0.5), 2 + 10 * draw()
     heading = 2 * math.pi * draw() - math.pi + turn * time
-    heading = torch.atan2(heading.sin(), heading.cos())
+    heading = wrap_tensor(heading)
     vx, vy = speed * heading.cos(), speed * heading.sin()
     named: Mapping[str, Tensor] = {
         "x": 60 * draw() - 30 + dt * vx.cumsum(dim=1),

@@ -14,10 +14,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from twm_core.config import ComponentConfig
-from twm_core.discovery import FILE
 from twm_core.errors import Mismatch, PluginError, UsageError
-from twm_core.loading import HEAVY
-from twm_core.registry import Registered
+from twm_core.plugin.discovery import FILE
+from twm_core.plugin.loading import HEAVY
+from twm_core.plugin.registry import Registered
 from twm_core.testing.subjects import SUBJECTS, Situation, Subject
 
 _PROBE = """

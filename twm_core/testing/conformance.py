@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from twm_core.discovery import FILE, canonical
 from twm_core.errors import UsageError
-from twm_core.registry import Registered, discover
+from twm_core.plugin.discovery import FILE, canonical
+from twm_core.plugin.registry import Registered, discover
 from twm_core.suggest import did_you_mean
 from twm_core.testing.case import make_cases
 from twm_core.testing.runner import Run

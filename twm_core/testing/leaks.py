@@ -22,11 +22,11 @@ from torch import Tensor
 
 from twm_core.data.dataset import Batch, Windows
 from twm_core.data.scenario import OCCLUDED, Scenario
+from twm_core.evaluation.engine import window_seed
+from twm_core.evaluation.forecast import Forecast
+from twm_core.evaluation.interfaces import Forecaster
+from twm_core.evaluation.world_model_forecaster import WorldModelForecaster
 from twm_core.nn.batches import slice_time
-from twm_core.scoring.engine import window_seed
-from twm_core.scoring.forecast import Forecast
-from twm_core.scoring.interfaces import Forecaster
-from twm_core.scoring.world_model_forecaster import WorldModelForecaster
 from twm_core.specs import ObservationSpec
 
 _SEED = 17

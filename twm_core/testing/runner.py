@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from twm_core.errors import UsageError
-from twm_core.registry import Registered
+from twm_core.plugin.registry import Registered
 from twm_core.suggest import did_you_mean
 from twm_core.testing import cost
 from twm_core.testing.case import Case, make_cases

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from twm_core.angles import wrap_tensor
 from twm_core.specs import Feature, ObservationSpec
 from twm_core.testing.batches import Fed
 
@@ -42,4 +43,4 @@ def turn_apart(got: Tensor, wanted: Tensor, features: Sequence[Feature]) -> Tens
     """`got - wanted`, angles by the shorter way."""
     difference = got - wanted
     angle = torch.tensor([f.kind == "angle" for f in features])
-    return torch.where(angle, torch.atan2(difference.sin(), difference.cos()), difference)
+    return torch.where(angle, wrap_tensor(difference), difference)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from twm_core.data.doctor import Diagnosis, Doctor
-from twm_core.data.doctor_findings import Finding
-from twm_core.data.reader import Credits, Reader, Source
+from twm_core.data.doctor.examination import Diagnosis, Doctor
+from twm_core.data.doctor.findings import Finding
+from twm_core.data.importing.reader import Credits, Reader, Source
 from twm_core.data.recording import Recording
 from twm_core.data.scenario import OBSERVED
 from twm_core.specs import AGENT_TYPES

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from twm_core.data.importing import ImportReport, import_sources
-from twm_core.data.reader import Credits, Reader, Skipped, Source
+from twm_core.data.importing.importer import ImportReport, import_sources
+from twm_core.data.importing.reader import Credits, Reader, Skipped, Source
 from twm_core.data.recording import Recording
 from twm_core.data.scenario import LINE_KINDS, OBSERVED, Lane, Lights, RoadLine, RoadMap, Scenario
 from twm_core.errors import DataError

@@ -6,10 +6,10 @@ import math
 
 import torch
 
-from twm_core.data.augmentation import augment_traffic
 from twm_core.data.dataset import Windows
-from twm_core.data.loader import TrainingBatches
 from twm_core.data.schema import TRAFFIC_FEATURES, traffic_observations
+from twm_core.data.windows.augmentation import augment_traffic
+from twm_core.data.windows.loader import TrainingBatches
 
 NAMES = tuple(TRAFFIC_FEATURES)
 STATE = traffic_observations(features=NAMES, dt=0.1, context=2, horizon=2, protocol="test").get("agents.state")

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twm_core.data.motion import backward_difference, heading_of_motion, hold_last, wrap
+from twm_core.angles import wrap
+from twm_core.data.motion import backward_difference, heading_of_motion, hold_last
 
 
 @given(st.floats(-50, 50))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from twm_core.data.derive import ASSUMED_SIZE, NO_MAP, ORIGIN_GRID, derive
+from twm_core.data.features.derive import ASSUMED_SIZE, NO_MAP, ORIGIN_GRID, derive
 from twm_core.data.recording import UNKNOWN, Recording
 from twm_core.data.scenario import INTERPOLATED, OBSERVED, OCCLUDED, Lane, Lights, RoadLine, RoadMap, Scenario
 from twm_core.data.schema import LEADER_FEATURES, TRAFFIC_FEATURES

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from doctor_traffic import DT, STEPS, ListReader, changed, clean, diagnose, found, rows_of
 
-from twm_core.data.doctor import examine
-from twm_core.data.doctor_findings import CATALOGUE, KEPT
-from twm_core.data.reader import Skipped
+from twm_core.data.doctor.examination import examine
+from twm_core.data.doctor.findings import CATALOGUE, KEPT
+from twm_core.data.importing.reader import Skipped
+from twm_core.data.importing.tracks import Rows, make_recording
 from twm_core.data.recording import Recording
 from twm_core.data.scenario import INTERPOLATED, OCCLUDED
-from twm_core.data.tracks import Rows, make_recording
 from twm_core.errors import DataError
 from twm_core.specs import AGENT_TYPES
 

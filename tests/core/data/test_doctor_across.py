@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from doctor_traffic import DT, STEPS, changed, clean, diagnose, found
 
-from twm_core.data.doctor_across import Overlaps
-from twm_core.data.doctor_findings import Ledger
-from twm_core.data.doctor_motion import Sightings
+from twm_core.data.doctor.across import Overlaps
+from twm_core.data.doctor.findings import Findings
+from twm_core.data.doctor.motion import Sightings
 from twm_core.data.recording import Recording
 
 
@@ -148,13 +148,13 @@ def test_cars_that_all_drive_alike_do_not_make_recordings_overlap() -> None:
 
 
 def test_overlaps_are_found_in_bounded_memory() -> None:
-    overlaps, ledger = Overlaps(most=200), Ledger()
+    overlaps, findings = Overlaps(most=200), Findings()
     for seed in (*range(20), 3):
         overlaps.add(Sightings(replace(clean(seed=seed), id=f"{seed}"), f"{seed}"))
         assert sum(map(len, overlaps.kept)) <= 200
-    overlaps.finish(ledger)
+    overlaps.finish(findings)
     assert overlaps.every > 4
-    (finding,) = ledger.findings()
+    (finding,) = findings.collect()
     assert (finding.count, finding.examples[0].source) == (1, "3")
 
 

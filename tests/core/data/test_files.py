@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twm_core.data.files import find_above, find_files
+from twm_core.data.importing.files import find_above, find_files
 from twm_core.errors import DataError
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twm_core.data.gather import TrackRows
+from twm_core.data.windows.gather import TrackRows
 
 
 def expect(tables: list[np.ndarray], steps: int, table: np.ndarray, row: np.ndarray, found: np.ndarray) -> None:
@@ -73,7 +73,7 @@ def test_tables_of_different_rows_are_refused() -> None:
 GUARDED = """
 import ctypes, mmap, sys
 import numpy as np
-from twm_core.data.gather import TrackRows
+from twm_core.data.windows.gather import TrackRows
 
 page, steps = mmap.PAGESIZE, int(sys.argv[1])
 libc = ctypes.CDLL(None, use_errno=True)

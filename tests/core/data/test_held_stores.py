@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from store_examples import FEATURES, PairsReader, assert_same, contents, pull_in, road, straight, write_pairs
 
-from twm_core.data import packing, store_index
-from twm_core.data import store as store_module
-from twm_core.data.packing import pack_tar, unpack_tar
-from twm_core.data.splits import make_splits
-from twm_core.data.store import Store, open_store
-from twm_core.data.store_validation import validate_store
-from twm_core.data.store_writing import write_store
+from twm_core.data.store import index as store_index
+from twm_core.data.store import packing
+from twm_core.data.store import reading as store_module
+from twm_core.data.store.packing import pack_tar, unpack_tar
+from twm_core.data.store.reading import Store, open_store
+from twm_core.data.store.validation import validate_store
+from twm_core.data.store.writing.write_store import write_store
+from twm_core.data.windows.splits import make_splits
 from twm_core.errors import DataError
 
 

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from store_examples import FEATURES, PairsReader, assert_same, contents, killed_at, pull_in, road, write_pairs
 
-from twm_core.data.derive import derive
-from twm_core.data.lanes import LANE_FEATURES
+from twm_core.data.features.derive import derive
+from twm_core.data.features.lanes import LANE_FEATURES
 from twm_core.data.schema import TRAFFIC_FEATURES
-from twm_core.data.store import open_store
-from twm_core.data.store_summary import summary
+from twm_core.data.store.reading import open_store
+from twm_core.data.store.summary import summary
+from twm_core.data.store.validation import validate_store
 from twm_core.errors import DataError
 from twm_core.reporting import Reporter
 
@@ -49,7 +50,7 @@ def test_an_import_stores_what_derive_makes_of_every_recording(clips: Path, tmp_
     assert (report.sources, report.agents, report.states, report.resumed) == (3, 36, 216, False)
     assert report.skipped == {"rows gone": 9, "rows without sense": 24}
     assert said.steps == [(i // 5, 3) for i in range(16)]  # at the beginning, after each of four scenarios, and after the source
-    assert store.validate() == []
+    assert validate_store(store.path) == []
     assert store.index.roads == 1
     assert store.scenario(0).road is store.scenario(11).road
     assert store.scenario(5).ego == 2
@@ -225,7 +226,7 @@ def test_bad_sources_can_be_left_out_whole(clips: Path, tmp_path: Path) -> None:
     assert report.bad == {"clip1": "clip1.pairs, row 31: bad"}
     assert said.notes == ["left out clip1: clip1.pairs, row 31: bad"]
     store = open_store(report.store)
-    assert store.validate() == []
+    assert validate_store(store.path) == []
     assert {s.split("/")[0] for s in store.ids} == {"clip0", "clip2"}
     assert store.manifest.bad == report.bad
     assert store.manifest.counts["sources left out as bad"] == 1
@@ -275,7 +276,7 @@ def test_more_sources_can_be_added(clips: Path, tmp_path: Path) -> None:
     store = open_store(out)
     assert report.left_out == ("clip0",)
     assert (report.scenarios, len(store), store.index.roads) == (8, 12, 2)
-    assert store.validate() == []
+    assert validate_store(store.path) == []
     assert_same(store.scenario(2), kept)
     assert_same(first.scenario(2), kept)  # a store that was open before goes on
     pull_in(clips, tmp_path / "b.twm", paths=[clips / "clip1.pairs", clips / "clip2.pairs"], reader=PairsReader(1))
@@ -408,7 +409,7 @@ def test_a_recording_without_a_map_among_others_has_lane_features_that_are_not_k
         assert not bare.state[:, store.features.index(name)].any()
         assert bare.provenance[name] == "not known: no road map"
         assert store.scenario(0).provenance[name].startswith("from the road map")
-    assert store.validate() == []
+    assert validate_store(store.path) == []
 
 
 def test_a_map_that_comes_late_gives_the_store_of_the_features_named(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twm_core.data.lane_lines import Lanelet, boundaries, centre_line, inside_polygon, make_lanes, resample
-from twm_core.data.lanes import locate
+from twm_core.data.features.lanes import locate
+from twm_core.data.roads.lane_lines import Lanelet, boundaries, centre_line, inside_polygon, make_lanes, resample
 from twm_core.data.scenario import Lane
 
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from twm_core.data.leaders import HALF_WIDTH, REACH, find_leaders, in_corridor, relative
+from twm_core.data.features.leaders import HALF_WIDTH, REACH, find_leaders, in_corridor, relative
 
 
 def test_the_nearest_agent_in_front_in_the_own_lane_is_the_leader() -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from twm_core.data.map_crops import MapCrops, RasterOptions, crop, draw_whole, scene_pose
-from twm_core.data.protocol import WindowProtocol
-from twm_core.data.raster import Pose, draw_road
+from twm_core.data.roads.map_crops import MapCrops, RasterOptions, crop, draw_whole, scene_pose
+from twm_core.data.roads.raster import Pose, draw_road
 from twm_core.data.scenario import OBSERVED, Lane, RoadMap, Scenario
-from twm_core.data.scenario_dataset import ScenarioDataset
 from twm_core.data.schema import MOTION, POSE, traffic_observations
+from twm_core.data.windows.protocol import WindowProtocol
+from twm_core.data.windows.scenario_dataset import ScenarioDataset
 from twm_core.errors import DataError
 
 ANGLE = np.linspace(0, 2, 60)

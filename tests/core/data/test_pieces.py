@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from twm_core.data.pieces import MOST_STEPS, pieces
-from twm_core.data.tracks import Rows
+from twm_core.data.importing.pieces import LAST_STEP, pieces
+from twm_core.data.importing.tracks import Rows
 from twm_core.errors import DataError
 
 
@@ -66,7 +66,7 @@ def test_what_rows_carry_besides_their_columns_stays_with_them():
     assert (piece.rows.no_track, piece.rows.follower, piece.rows.line[order].tolist()) == ("", None, [2, 3, 1])
 
 
-@pytest.mark.parametrize("step", [-1, MOST_STEPS + 1])
+@pytest.mark.parametrize("step", [-1, LAST_STEP + 1])
 def test_an_impossible_time_is_refused_with_its_row(step):
     with pytest.raises(DataError, match=r"f\.txt, row 2: its time, step -?\d+, is impossible"):
         list(pieces([(0, rows([0, step]))], file="f.txt", dt=0.1, scenario_seconds=0))

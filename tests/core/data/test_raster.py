@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twm_core.data.lane_lines import boundaries, inside_polygon
-from twm_core.data.raster import Pose, draw_line, draw_lines, draw_road, fill_polygon, pixel_centres, to_pixels
+from twm_core.data.roads.lane_lines import boundaries, inside_polygon
+from twm_core.data.roads.raster import Pose, draw_line, draw_lines, draw_road, fill_polygon, pixel_centres, to_pixels
 from twm_core.data.scenario import LINE_KINDS, Lane, RoadLine, RoadMap
 from twm_core.data.schema import RASTER_CHANNELS
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from twm_core.data.dataset import Batch, Windows
-from twm_core.data.loader import TrainingBatches, read_ahead
+from twm_core.data.windows.loader import TrainingBatches, read_ahead
 from twm_core.errors import DataError
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from twm_core.data.lanes import locate
-from twm_core.data.leaders import REACH, SAME_DIRECTION
-from twm_core.data.road_graph import CLOSE, Reached, RoadGraph, along_lanes
+from twm_core.data.features.lanes import locate
+from twm_core.data.features.leaders import REACH, SAME_DIRECTION
+from twm_core.data.features.road_graph import CLOSE, Reached, RoadGraph, along_lanes
 from twm_core.data.scenario import Lane
 
 

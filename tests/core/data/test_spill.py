@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from twm_core.data.spill import Spill
+from twm_core.data.importing.spill import Spill
 from twm_core.errors import DataError
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from twm_core.data import split_content
-from twm_core.data.protocol import Part
 from twm_core.data.scenario import OBSERVED, Scenario
-from twm_core.data.split_content import check_splits
+from twm_core.data.windows import split_content
+from twm_core.data.windows.protocol import Part
+from twm_core.data.windows.split_content import check_splits
 from twm_core.errors import DataError
 
 STEPS = 60

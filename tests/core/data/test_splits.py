@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twm_core.data.protocol import WindowProtocol
 from twm_core.data.scenario import OBSERVED, Scenario
-from twm_core.data.splits import NAMES, Piece, Splits, make_splits
-from twm_core.data.windows import ScenarioWindows
+from twm_core.data.windows.protocol import WindowProtocol
+from twm_core.data.windows.scenario_windows import ScenarioWindows
+from twm_core.data.windows.splits import NAMES, Splits, SplitSection, make_splits
 from twm_core.errors import DataError
 
 FEATURES = ("x", "y", "heading", "vx", "vy")
@@ -142,10 +142,10 @@ def test_windows_stay_inside_their_piece(found: list[Scenario]) -> None:
 def test_a_clip_is_cut_by_time_and_who_drives_across_belongs_to_training() -> None:
     clip = made("clip", {"early": (0, 30), "across": (50, 40), "late": (80, 20)}, 100, group="clip")
     splits = make_splits([clip], "time", shares=(0.6, 0.2, 0.2))
-    assert splits.pieces["train"] == (Piece("clip", 0, 60),)
+    assert splits.pieces["train"] == (SplitSection("clip", 0, 60),)
     # `across` is there until step 90, `late` from step 80 on; both were not alone seen before 80.
     assert splits.pieces["val"] == ()
-    assert splits.pieces["test"] == (Piece("clip", 80, 100, (2,)),)
+    assert splits.pieces["test"] == (SplitSection("clip", 80, 100, (2,)),)
     assert splits.report["val"] == {
         "pieces": 0,
         "vehicles": 0,
@@ -159,8 +159,8 @@ def test_a_cut_moves_to_a_boundary_between_clips_that_is_near() -> None:
     splits = make_splits(clips, "time", shares=(0.7, 0.15, 0.15))
     # 70 % of 35 s is 24.5 s, 85 % is 29.75 s: the clips end at 25 and 30 s.
     assert [p.scenario for p in splits.pieces["train"]] == ["c0", "c1", "c2", "c3", "c4"]
-    assert splits.pieces["val"] == (Piece("c5", 0, 10),)
-    assert splits.pieces["test"] == (Piece("c6", 0, 10),)
+    assert splits.pieces["val"] == (SplitSection("c5", 0, 10),)
+    assert splits.pieces["test"] == (SplitSection("c6", 0, 10),)
     assert splits.report["train"]["steps left out between splits"] == 0
 
 
@@ -230,7 +230,7 @@ def test_sites_that_share_a_recording_cannot_be_separated() -> None:
 
 def test_pieces_that_do_not_fit_their_scenario_are_refused() -> None:
     s = made("s", {"a": (0, 9)}, 9)
-    for piece in (Piece("s", 0, 10), Piece("s", 5, 5), Piece("s", 0, 9, (1,))):
+    for piece in (SplitSection("s", 0, 10), SplitSection("s", 5, 5), SplitSection("s", 0, 9, (1,))):
         with pytest.raises(DataError, match="which has 9 steps and 1 tracks"):
             piece.part(s)
     with pytest.raises(DataError, match="the stored splits are malformed"):

@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 from store_examples import FEATURES, assert_same, assert_same_road, contents, pull_in, road, scenarios, straight, write_pairs
 
-from twm_core.data.splits import make_splits
-from twm_core.data.store import open_store
-from twm_core.data.store_blocks import file_facts
-from twm_core.data.store_manifest import INDEX, MAP_COLUMNS, StoreManifest, shard_columns
-from twm_core.data.store_roads import arrays_hash, road_arrays, road_from
-from twm_core.data.store_summary import summary
-from twm_core.data.store_validation import validate_store
-from twm_core.data.store_writer import StoreWriter
-from twm_core.data.store_writing import write_store
+from twm_core.data.store.blocks import file_facts
+from twm_core.data.store.manifest import INDEX, MAP_COLUMNS, StoreManifest, shard_columns
+from twm_core.data.store.reading import open_store
+from twm_core.data.store.roads import arrays_hash, road_arrays, road_from
+from twm_core.data.store.summary import summary
+from twm_core.data.store.validation import validate_store
+from twm_core.data.store.writing.write_store import write_store
+from twm_core.data.store.writing.writer import StoreWriter
+from twm_core.data.windows.splits import make_splits
 from twm_core.errors import BusyError, DataError
-from twm_core.manifest import read_header
+from twm_core.tensor_files import read_header
 
 
 @given(st.data())
@@ -45,7 +45,7 @@ def test_scenarios_come_back_as_they_were(tmp_path_factory: pytest.TempPathFacto
     for i, scenario in enumerate(given_):
         assert_same(store.scenario(i), scenario)
         assert_same(store.scenarios[i - len(given_)], scenario)
-    assert store.validate() == []
+    assert validate_store(store.path) == []
     assert not out.with_name("a.twm.partial").exists()
 
 
@@ -137,7 +137,9 @@ def test_a_scenario_that_is_not_there_is_an_index_error(tmp_path: Path) -> None:
 
 def test_opening_imports_no_torch(tmp_path: Path) -> None:
     write_store(tmp_path / "a.twm", [straight()])
-    code = "import sys; from twm_core.data.store import open_store; open_store(sys.argv[1]).scenario(0); print('torch' in sys.modules)"
+    code = (
+        "import sys; from twm_core.data.store.reading import open_store; open_store(sys.argv[1]).scenario(0); print('torch' in sys.modules)"
+    )
     said = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.twm")], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "False"
 
@@ -151,7 +153,7 @@ def test_splits_are_kept_and_do_not_change_the_fingerprint(tmp_path: Path) -> No
     assert again.manifest.splits == store.manifest.splits == splits
     assert again.manifest.generation == store.manifest.generation == 1
     assert again.fingerprint() == before
-    assert again.validate() == []
+    assert validate_store(again.path) == []
 
 
 def test_two_stores_of_the_same_scenarios_are_the_same_bytes(tmp_path: Path) -> None:
@@ -216,7 +218,7 @@ def test_a_full_disk_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     writer = StoreWriter(tmp_path / "a.twm", command={})
     writer.open_source({"name": "s", "files": [], "reader": 0})
-    monkeypatch.setattr("twm_core.data.store_journal.os.write", full)
+    monkeypatch.setattr("twm_core.data.store.writing.journal.os.write", full)
     with pytest.raises(DataError, match="No space left on device"):
         writer.add(straight())
     writer.release()

@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 from store_examples import straight
 
-from twm_core.data import store_blocks, store_tensors
-from twm_core.data.splits import make_splits
-from twm_core.data.store import Store, open_store
-from twm_core.data.store_manifest import StoredFile, manifest_text
-from twm_core.data.store_tensors import FileHash, block_hash
-from twm_core.data.store_validation import validate_store
-from twm_core.data.store_writing import write_store
+from twm_core.data.store import blocks as store_blocks
+from twm_core.data.store import tensors as store_tensors
+from twm_core.data.store.manifest import StoredFile, manifest_text
+from twm_core.data.store.reading import Store, open_store
+from twm_core.data.store.tensors import FileHash, block_hash
+from twm_core.data.store.validation import validate_store
+from twm_core.data.store.writing.write_store import write_store
+from twm_core.data.windows.splits import make_splits
 from twm_core.errors import DataError
-from twm_core.manifest import read_header
+from twm_core.tensor_files import read_header
 
 BLOCK = 4096
 SHARD = "shards/000000.safetensors"

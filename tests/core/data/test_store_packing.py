@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_examples import FEATURES, assert_same, contents, pull_in, scenarios, write_pairs
 
-from twm_core.data.packing import pack_tar, unpack_tar
-from twm_core.data.parquet import write_parquet
-from twm_core.data.parquet_reading import read_parquet
-from twm_core.data.store import open_store
-from twm_core.data.store_writing import write_store
+from twm_core.data.store.packing import pack_tar, unpack_tar
+from twm_core.data.store.parquet import write_parquet
+from twm_core.data.store.reading import open_store
+from twm_core.data.store.validation import validate_store
+from twm_core.data.store.writing.parquet_reading import read_parquet
+from twm_core.data.store.writing.write_store import write_store
 from twm_core.errors import DataError
 
 
@@ -112,7 +113,7 @@ def test_a_store_comes_back_from_parquet(tmp_path_factory: pytest.TempPathFactor
     again = open_store(read_parquet(folder / "tables", folder / "b.twm"))
     for i, scenario in enumerate(given_):
         assert_same(again.scenario(i), scenario)
-    assert again.validate() == []
+    assert validate_store(again.path) == []
 
 
 def test_an_import_comes_back_from_parquet_with_readers_and_maps(stored: Path, tmp_path: Path) -> None:

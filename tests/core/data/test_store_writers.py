@@ -14,11 +14,11 @@ import pytest
 from stops import Stops
 from store_examples import FEATURES, PairsReader, killed_at, pull_in, straight, write_pairs
 
-from twm_core.data.packing import pack_tar, unpack_tar
-from twm_core.data.splits import make_splits
-from twm_core.data.store import Store, edit_store, open_store
-from twm_core.data.store_validation import validate_store
-from twm_core.data.store_writing import write_store
+from twm_core.data.store.packing import pack_tar, unpack_tar
+from twm_core.data.store.reading import Store, edit_store, open_store
+from twm_core.data.store.validation import validate_store
+from twm_core.data.store.writing.write_store import write_store
+from twm_core.data.windows.splits import make_splits
 from twm_core.errors import BusyError, DataError
 
 BASE = {"base/0", "base/1"}
@@ -269,7 +269,7 @@ def test_two_writers_that_make_a_store_of_scenarios_in_memory_do_not_meet(tmp_pa
 
     store: Store = open_store(write_store(tmp_path / "a.twm", scenarios()))  # type: ignore[arg-type]
     assert store.ids == ("run-0", "run-2")
-    assert store.validate() == []
+    assert validate_store(store.path) == []
 
 
 def test_files_of_an_addition_that_was_killed_and_not_continued_are_gone_after_the_next_addition(

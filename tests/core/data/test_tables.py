@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import twm_core.data.table_lines as table_lines
-from twm_core.data.tables import MISSING, WHITESPACE, ColumnType, distinct, read_table, table_header
+import twm_core.data.importing.table_lines as table_lines
+from twm_core.data.importing.tables import MISSING, WHITESPACE, ColumnType, distinct, read_table, table_header
 from twm_core.errors import DataError
 
 ABC: Mapping[str, ColumnType] = {"a": "int", "b": "float", "c": "str"}

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twm_core.data.importing.tracks import Rows, TrackMemory, make_recording
 from twm_core.data.recording import UNKNOWN, Recording
 from twm_core.data.scenario import OBSERVED, OCCLUDED
-from twm_core.data.tracks import Rows, TrackMemory, make_recording
 from twm_core.errors import DataError
 
 FIELDS: dict[str, Any] = {"id": "r", "site": "s", "group": "g", "dt": 0.1}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from twm_core.data.augmentation import augment_traffic
 from twm_core.data.dataset import Batch
 from twm_core.data.schema import EXISTENCE_CODES, POSE, TRAFFIC_FEATURES, traffic_observations
+from twm_core.data.windows.augmentation import augment_traffic
 from twm_core.specs import KeySpec
 
 NAMES = tuple(TRAFFIC_FEATURES)

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from twm_core.data.dataset import Batch
-from twm_core.data.protocol import Counts, Part, WindowProtocol
 from twm_core.data.scenario import INTERPOLATED, LEFT, NOT_ENTERED, OBSERVED, OCCLUDED, PADDING, Scenario
-from twm_core.data.scenario_dataset import ScenarioDataset
 from twm_core.data.schema import MOTION, agent_actions, traffic_observations
-from twm_core.data.windows import ScenarioWindows
+from twm_core.data.windows.protocol import Counts, Part, WindowProtocol
+from twm_core.data.windows.scenario_dataset import ScenarioDataset
+from twm_core.data.windows.scenario_windows import ScenarioWindows
 from twm_core.errors import DataError
 
 FEATURES = (*MOTION, "ax", "ay", "yaw_rate", "fresh")
@@ -497,7 +497,7 @@ def test_agents_that_are_not_kept_are_chosen_again_for_each_batch(seed: int, ent
     scenarios = [crowd(seed), crowd(seed + 1)]
     with pytest.MonkeyPatch.context() as patch:
         kept = ScenarioWindows(scenarios, protocol, "val")
-        patch.setattr("twm_core.data.windows._KEPT", 0)
+        patch.setattr("twm_core.data.windows.scenario_windows._KEPT", 0)
         chosen = ScenarioWindows(scenarios, protocol, "val")
     one, other = kept.batch(range(len(kept))), chosen.batch(range(len(kept)))
     assert one.keys() == other.keys()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twm_core.data.xml_children import read_children
+from twm_core.data.importing.xml_children import read_children
 from twm_core.errors import DataError
 
 

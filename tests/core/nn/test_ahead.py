@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from twm_core.assembly import Plan, assemble
 from twm_core.errors import AssemblyError
 from twm_core.nn.build import build_world_model
 from twm_core.nn.world_model import WorldModel
-from twm_core.recipe import option_layer, resolve
-from twm_core.registry import Registry, discover
+from twm_core.plugin.registry import Registry, discover
+from twm_core.recipe.assembly import Plan, assemble
+from twm_core.recipe.layers import option_layer, resolve
 from twm_core.testing.batches import synthetic
 
 OPTIONS: dict[str, Any] = {

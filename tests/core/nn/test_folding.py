@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from twm_core.assembly import assemble
 from twm_core.nn.build import build_world_model
 from twm_core.nn.folding import agent_rows, can_fold, fold_agents, fold_tokens, fold_withheld
 from twm_core.nn.interfaces import Embedding
-from twm_core.recipe import option_layer, resolve
-from twm_core.registry import Registry, discover
+from twm_core.plugin.registry import Registry, discover
+from twm_core.recipe.assembly import assemble
+from twm_core.recipe.layers import option_layer, resolve
 from twm_core.testing.batches import observation_specs, synthetic
 
 

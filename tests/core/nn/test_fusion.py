@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from twm_core.errors import Mismatch
-from twm_core.fusion import FusionConfig
 from twm_core.nn.fusion import Fusion
 from twm_core.nn.interfaces import Embedding
+from twm_core.recipe.fusion import FusionConfig
 from twm_core.specs import EmbeddingSpec
 
 B, T, A = 2, 3, 4

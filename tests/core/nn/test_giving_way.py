@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from twm_core.evaluation.boxes import signed_distance
 from twm_core.nn.giving_way import give_way, overlap
-from twm_core.scoring.boxes import signed_distance
 
 SEEDS = st.integers(0, 10**6)
 CAR = torch.tensor([4.0, 2.0])

@@ -15,19 +15,18 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from twm_core import ActionSpec, Feature, KeySpec, LatentSpec, LossConfig, ObservationSpec, PluginError
-from twm_core.assembly import Plan, assemble
 from twm_core.data.dataset import Batch
-from twm_core.fusion import FusionConfig
 from twm_core.kinds.loss import Branch, RolloutRequest
-from twm_core.nn import build as building
 from twm_core.nn.build import build_world_model
 from twm_core.nn.distributions import Categorical, Distribution, Normal
 from twm_core.nn.fusion import Fusion
 from twm_core.nn.interfaces import Anchor, Decoder, Dynamics, Embedding, Encoder, Features, Loss, Outputs, Policy, Trace
 from twm_core.nn.state import State, repeat_samples, stack_time, unfold_samples
 from twm_core.nn.world_model import LossTerm, WorldModel
-from twm_core.recipe import default_layer, option_layer, resolve
-from twm_core.registry import discover
+from twm_core.plugin.registry import discover
+from twm_core.recipe.assembly import Plan, assemble
+from twm_core.recipe.fusion import FusionConfig
+from twm_core.recipe.layers import default_layer, option_layer, resolve
 from twm_core.specs import EmbeddingSpec, OutputSpec
 
 CONTEXT, HORIZON, B = 3, 4, 2
@@ -402,5 +401,5 @@ def test_a_build_that_returns_something_else_is_refused(monkeypatch: pytest.Monk
     made = plan("gru")
     monkeypatch.setattr(type(made.one("dynamics").registered), "load_build", lambda self: lambda config, given: "nothing")
     with pytest.raises(PluginError, match=r"dynamics gru \(twm .*\): build returned str, not a Dynamics") as caught:
-        building.build_component(made.one("dynamics"), None)
+        made.one("dynamics").build(None)
     assert caught.value.hint == "return a twm_core.nn.interfaces:Dynamics"

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from twm_core.evaluation import Request, evaluate
-from twm_core.registry import Registry
+from twm_core.evaluation.evaluate import Request, evaluate
+from twm_core.plugin.registry import Registry
 from twm_core.reproduction.published import differences, published, to_publish
 from twm_core.reproduction.table import load_table, table_names
 

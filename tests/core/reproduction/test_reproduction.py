@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from twm_core.errors import TwmError, UsageError
-from twm_core.evaluation import Request, evaluate
-from twm_core.registry import Registry
+from twm_core.evaluation.evaluate import Request, evaluate
+from twm_core.plugin.registry import Registry
 from twm_core.reproduction.result import combine
 from twm_core.reproduction.run import reproduce
 from twm_core.reproduction.table import Table, load_table, table_names

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from twm_core.scoring import bootstrap
-from twm_core.scoring.bootstrap import cluster_sums, interval, p_value, resampled
+from twm_core.evaluation import bootstrap
+from twm_core.evaluation.bootstrap import cluster_sums, interval, p_value, resampled
 
 
 def skill(model: np.ndarray, baseline: np.ndarray, cluster: np.ndarray, *, seed: int = 0, resamples: int = 1000) -> tuple[float, float]:

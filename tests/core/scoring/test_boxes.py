@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from twm_core.scoring import boxes
-from twm_core.scoring.boxes import NOBODY, nearest_distance, signed_distance
+from twm_core.evaluation import boxes
+from twm_core.evaluation.boxes import NOBODY, nearest_distance, signed_distance
 
 Floats = NDArray[np.float64]
 

@@ -11,19 +11,18 @@ import numpy as np
 import pytest
 import torch
 
-from twm_core.assembly import Plan
 from twm_core.data.dataset import Batch, Windows
 from twm_core.errors import DataError, UsageError
-from twm_core.evaluation import Request, evaluate
+from twm_core.evaluation.evaluate import Request, engine, evaluate
+from twm_core.evaluation.field import choose_metrics, entrant
+from twm_core.evaluation.protocol import Protocol
+from twm_core.evaluation.result import Evaluation
+from twm_core.evaluation.world_model_forecaster import WorldModelForecaster
 from twm_core.nn.build import build_dataset, build_world_model
 from twm_core.nn.world_model import WorldModel
-from twm_core.registry import Registry
-from twm_core.scoring import engine
-from twm_core.scoring.components import choose
-from twm_core.scoring.evaluation import Evaluation
-from twm_core.scoring.field import choose_metrics, entrant
-from twm_core.scoring.protocol import Protocol
-from twm_core.scoring.world_model_forecaster import WorldModelForecaster
+from twm_core.plugin.registry import Registry
+from twm_core.recipe.assembly import Plan
+from twm_core.recipe.chosen import choose
 from twm_core.specs import BaselineGiven
 
 CONSTANT_VELOCITY = {"decoder.agents.prior": "constant-velocity"}

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from twm_cli.words import parse_setting
+from twm_cli.options.words import parse_setting
 from twm_core.errors import DataError, PluginError, TwmError, UsageError
-from twm_core.evaluation import Request, evaluate
-from twm_core.registry import Registry, discover
-from twm_core.scoring import field
+from twm_core.evaluation import field
+from twm_core.evaluation.evaluate import Request, evaluate
+from twm_core.plugin.registry import Registry, discover
 
 FAULTY = '''
 """Baselines and metrics with one fault each."""
@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import Field
 
 from twm_core import BaselineConfig, Component, ForecastSpec, MetricConfig, UsageError, hookimpl
-from twm_core.scoring.interfaces import Forecaster, Metric
+from twm_core.evaluation.interfaces import Forecaster, Metric
 from twm_core.specs import Score
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from twm_core.errors import DataError
-from twm_core.scoring import saved
-from twm_core.scoring.engine import Scored
+from twm_core.evaluation import saved
+from twm_core.evaluation.engine import Scored
 
 OPERATIONS = ("open", "fsync", "replace")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from twm_core.component import Component
-from twm_core.discovery import Plugin
 from twm_core.errors import UsageError
-from twm_core.registry import Registered
+from twm_core.plugin.discovery import Plugin
+from twm_core.plugin.registry import Registered
 from twm_core.testing import ConformanceFailure, checks, conformance, run_checks
 
 PLUGIN = Plugin(name="zoo", distribution="acme-zoo", version="1.0", value="zoo", status="loaded")

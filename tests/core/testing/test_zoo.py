@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 
 from twm_core.component import Component
-from twm_core.discovery import Plugin
-from twm_core.registry import Registered
+from twm_core.plugin.discovery import Plugin
+from twm_core.plugin.registry import Registered
 from twm_core.testing.case import Case, HeavyImports, make_cases
 from twm_core.testing.checks import CHECKS
 from twm_core.testing.runner import Run
@@ -160,7 +160,7 @@ FAULTS: dict[str, dict[str, str]] = {
         "draws nobody": "nobody_is_a_data_error",
         "writes before it looks": "nobody_is_a_data_error",
     },
-    "environment": {
+    "simulator": {
         "has another clock": "frames_are_as_declared",
         "forgets the seed": "same_seed_same_episode",
         "moves when it is saved": "saving_changes_nothing",

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from twm_core.component import Component
-from twm_core.discovery import Plugin
-from twm_core.registry import Registered
+from twm_core.plugin.discovery import Plugin
+from twm_core.plugin.registry import Registered
 from twm_core.testing.case import make_cases
 from twm_core.testing.checks import loss, module
 from twm_core.testing.runner import Result, Run
@@ -80,7 +80,7 @@ def test_a_second_layout_without_a_usable_upgrade_is_caught(more: dict[str, str]
 
 
 def test_one_latent_for_the_scene_cannot_be_that_of_independent_agents(monkeypatch: pytest.MonkeyPatch) -> None:
-    from twm_core.registry import discover
+    from twm_core.plugin.registry import discover
     from twm_recurrent.model import GRU
 
     gru = discover(environ={}).find("dynamics", "gru")

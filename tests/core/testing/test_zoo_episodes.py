@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from twm_core.component import Component
-from twm_core.discovery import Plugin
-from twm_core.registry import Registered
+from twm_core.plugin.discovery import Plugin
+from twm_core.plugin.registry import Registered
 from twm_core.testing.case import HeavyImports, make_cases
 from twm_core.testing.runner import Result, Run
 

@@ -12,8 +12,8 @@ from zoo_configs import ZooBaseline
 from twm_core.data.dataset import Batch, Windows
 from twm_core.data.schema import MOTION
 from twm_core.errors import UsageError
-from twm_core.scoring.forecast import Forecast
-from twm_core.scoring.interfaces import Forecaster
+from twm_core.evaluation.forecast import Forecast
+from twm_core.evaluation.interfaces import Forecaster
 from twm_core.specs import BaselineGiven
 
 NOISE = 0.05

@@ -16,7 +16,6 @@ from twm_core import (
     DynamicsConfig,
     EmbeddingSpec,
     EncoderConfig,
-    EnvironmentConfig,
     Feature,
     ForecastSpec,
     KeySpec,
@@ -32,6 +31,7 @@ from twm_core import (
     ReaderConfig,
     RendererConfig,
     Score,
+    SimulatorConfig,
 )
 from twm_core.data.schema import MOTION, agent_actions, traffic_observations
 
@@ -155,7 +155,7 @@ class ZooRenderer(RendererConfig):
     fault: str = Field("", description="What is wrong.")
 
 
-class ZooEnvironment(EnvironmentConfig):
+class ZooSimulator(SimulatorConfig):
     fault: str = Field("", description="What is wrong.")
 
 

@@ -11,10 +11,10 @@ from torch import Tensor
 from zoo_configs import ZooDataset
 
 from twm_core.data.dataset import Windows
-from twm_core.data.protocol import WindowProtocol
 from twm_core.data.scenario import OBSERVED, Scenario
-from twm_core.data.scenario_dataset import ScenarioDataset
 from twm_core.data.schema import MOTION
+from twm_core.data.windows.protocol import WindowProtocol
+from twm_core.data.windows.scenario_dataset import ScenarioDataset
 from twm_core.specs import DatasetGiven
 
 _READS = itertools.count()

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from zoo_configs import ZooMetric
 
-from twm_core.scoring.forecast import Forecast, Truth
-from twm_core.scoring.interfaces import Floats, Metric
+from twm_core.evaluation.forecast import Forecast, Truth
+from twm_core.evaluation.interfaces import Floats, Metric
 from twm_core.specs import MetricGiven
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from zoo_configs import ZooOptimizer
 
-from twm_core.optimisation import decay_groups
 from twm_core.specs import OptimizerGiven
+from twm_core.training.optimizer import decay_groups
 
 
 class Momentum(torch.optim.Optimizer):

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from zoo_configs import ZooProtocol
 
-from twm_core.scoring import protocol
-from twm_core.scoring.protocol import Protocol
+from twm_core.evaluation import protocol
+from twm_core.evaluation.protocol import Protocol
 
 
 def build(config: ZooProtocol, given: str) -> Protocol:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from zoo_configs import ZooReader
 
-from twm_core.data.reader import Credits, Reader, Skipped, Source
+from twm_core.data.importing.reader import Credits, Reader, Skipped, Source
+from twm_core.data.importing.tracks import Rows, make_recording
 from twm_core.data.recording import Recording
-from twm_core.data.tracks import Rows, make_recording
 from twm_core.errors import DataError
 
 _READS = itertools.count()

@@ -10,9 +10,9 @@ import torch
 
 from twm_core.data.dataset import Batch, Windows
 from twm_core.data.schema import traffic_observations
-from twm_core.registry import Registry, discover
-from twm_core.scoring.forecast import Forecast
-from twm_core.scoring.interfaces import Forecaster
+from twm_core.evaluation.forecast import Forecast
+from twm_core.evaluation.interfaces import Forecaster
+from twm_core.plugin.registry import Registry, discover
 from twm_core.specs import AGENT_TYPES, BaselineGiven, ObservationSpec
 
 # Another order than the schema's, so that nothing can rely on positions.

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from baseline_scenes import forecaster, installed
 
-from twm_core.scoring import engine
-from twm_core.scoring.field import choose_metrics, entrant
+from twm_core.evaluation import engine
+from twm_core.evaluation.field import choose_metrics, entrant
 from twm_core.specs import DatasetGiven
 from twm_datasets.config import EthUcyConfig
 from twm_datasets.ethucy import build

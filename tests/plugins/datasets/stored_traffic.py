@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from twm_core.data.derive import derive
+from twm_core.data.features.derive import derive
 from twm_core.data.recording import Recording
 from twm_core.data.scenario import INTERPOLATED, OBSERVED, Lane, RoadMap
-from twm_core.data.store_writing import write_store
+from twm_core.data.store.writing.write_store import write_store
 from twm_core.specs import AGENT_TYPES
 
 

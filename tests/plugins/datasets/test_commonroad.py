@@ -11,10 +11,10 @@ import pytest
 from cpu import Yardstick
 
 from twm_core.data.dataset import SPLITS
-from twm_core.data.raster import Pose, to_pixels
-from twm_core.data.scenario_dataset import ScenarioDataset
+from twm_core.data.roads.raster import Pose, to_pixels
 from twm_core.data.schema import RASTER_CHANNELS
-from twm_core.data.windows import ScenarioWindows
+from twm_core.data.windows.scenario_dataset import ScenarioDataset
+from twm_core.data.windows.scenario_windows import ScenarioWindows
 from twm_core.errors import DataError, UsageError
 from twm_core.specs import DatasetGiven
 from twm_datasets import commonroad as module

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from twm_core.data.reader import Skipped
+from twm_core.data.importing.reader import Skipped
 from twm_core.data.scenario import LIGHT_STATES
 from twm_datasets import commonroad as dataset
 from twm_datasets.commonroad_reader import build

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twm_core.data.protocol import WindowProtocol
-from twm_core.data.scenario_dataset import ScenarioDataset
-from twm_core.data.windows import ScenarioWindows
+from twm_core.data.windows.protocol import WindowProtocol
+from twm_core.data.windows.scenario_dataset import ScenarioDataset
+from twm_core.data.windows.scenario_windows import ScenarioWindows
 from twm_core.errors import DataError, UsageError
 from twm_core.specs import AGENT_TYPES, DatasetGiven
 from twm_datasets import ethucy as module

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from twm_core.data.importing import import_sources
-from twm_core.data.protocol import WindowProtocol
-from twm_core.data.reader import Skipped
+from twm_core.data.importing.importer import import_sources
+from twm_core.data.importing.reader import Skipped
 from twm_core.data.scenario import OBSERVED, OCCLUDED
-from twm_core.data.store import open_store
-from twm_core.data.windows import ScenarioWindows
+from twm_core.data.store.reading import open_store
+from twm_core.data.windows.protocol import WindowProtocol
+from twm_core.data.windows.scenario_windows import ScenarioWindows
 from twm_core.errors import DataError
 from twm_datasets.config_readers import EthUcyReaderConfig
 from twm_datasets.ethucy import STANDARD_COUNTS, TESTED

@@ -11,11 +11,11 @@ import torch
 import worlds_with_two_futures as worlds
 
 from twm_core.data.dataset import Windows
+from twm_core.evaluation.field import choose_baselines
+from twm_core.evaluation.interfaces import Forecaster
+from twm_core.evaluation.world_model_forecaster import WorldModelForecaster, scores_agents
 from twm_core.nn.build import build_dataset, build_world_model
-from twm_core.presets import preset_names
-from twm_core.scoring.field import choose_baselines
-from twm_core.scoring.interfaces import Forecaster
-from twm_core.scoring.world_model_forecaster import WorldModelForecaster, scores_agents
+from twm_core.recipe.presets import preset_names
 from twm_core.specs import BaselineGiven, ObservationSpec
 from twm_core.testing.leaks import Scrambled, leaks
 

@@ -15,15 +15,14 @@ import torch
 import worlds_with_two_futures as worlds
 from stored_traffic import recording, store
 
-from twm_core import training
+from twm_core.angles import wrap
 from twm_core.data.dataset import Batch, Dataset, Windows
-from twm_core.data.doctor import Doctor
-from twm_core.data.motion import wrap
+from twm_core.data.doctor.examination import Doctor
 from twm_core.data.recording import Recording
 from twm_core.data.scenario import Scenario
-from twm_core.data.scenario_dataset import ScenarioDataset
-from twm_core.data.splits import make_splits
-from twm_core.data.store import open_store
+from twm_core.data.store.reading import open_store
+from twm_core.data.windows.scenario_dataset import ScenarioDataset
+from twm_core.data.windows.splits import make_splits
 from twm_core.errors import DataError
 from twm_core.nn.build import build_dataset
 from twm_core.specs import DatasetGiven
@@ -31,6 +30,7 @@ from twm_core.testing.checks.dataset import speeds_fit_the_clock, splits_share_n
 from twm_core.testing.failure import Broken
 from twm_core.testing.leaks import leaks
 from twm_core.testing.subjects.dataset import DatasetSubject
+from twm_core.training import run as training
 from twm_datasets import ethucy
 from twm_datasets.config import EthUcyConfig
 

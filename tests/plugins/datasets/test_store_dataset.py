@@ -16,20 +16,20 @@ import torch
 from safetensors.torch import load_file
 from stored_traffic import between_keyframes, recording, store
 
-from twm_core.data.derive import derive
+from twm_core.data.features.derive import derive
 from twm_core.data.recording import Recording
 from twm_core.data.scenario import INTERPOLATED
-from twm_core.data.scenario_dataset import ScenarioDataset
-from twm_core.data.splits import make_splits
-from twm_core.data.store import open_store
-from twm_core.data.store_writing import write_store
-from twm_core.data.tokens import token
+from twm_core.data.store.reading import open_store
+from twm_core.data.store.writing.write_store import write_store
+from twm_core.data.windows.scenario_dataset import ScenarioDataset
+from twm_core.data.windows.splits import make_splits
 from twm_core.errors import DataError, UsageError
 from twm_core.specs import DatasetGiven
 from twm_core.testing.checks.dataset import DATASET
 from twm_core.testing.subjects.dataset import DatasetSubject
 from twm_datasets import store as module
 from twm_datasets.config import COMMONROAD_FEATURES, StoreConfig
+from twm_datasets.tokens import token
 
 SHORT: dict[str, Any] = {"observed_seconds": 0.5, "predicted_seconds": 0.5, "eval_stride_seconds": 0.2}
 

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from stored_traffic import recording, store
 
-from twm_core.assembly import Plan, assemble
-from twm_core.data.scenario_dataset import ScenarioDataset
+from twm_core.data.windows.scenario_dataset import ScenarioDataset
 from twm_core.errors import AssemblyError
+from twm_core.evaluation.field import choose_baselines
+from twm_core.evaluation.interfaces import Forecaster
 from twm_core.nn.build import build_dataset
-from twm_core.recipe import default_layer, option_layer, resolve
-from twm_core.registry import Registry, discover
-from twm_core.scoring.field import choose_baselines
-from twm_core.scoring.interfaces import Forecaster
+from twm_core.plugin.registry import Registry, discover
+from twm_core.recipe.assembly import Plan, assemble
+from twm_core.recipe.layers import default_layer, option_layer, resolve
 from twm_core.specs import BaselineGiven, ObservationSpec
 from twm_core.testing.checks.reader import with_noise as with_noise_in_recording
 from twm_core.testing.leaks import with_noise

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from twm_core import DecoderGiven, LatentSpec, Mismatch, PluginError
+from twm_core.angles import wrap_tensor
 from twm_core.data.schema import traffic_observations
 from twm_core.nn.interfaces import Anchor, Features
 from twm_decoders.agents import AgentsDecoder, build
 from twm_decoders.config import MOTION, AgentsConfig
-from twm_decoders.kinematics import residual_between, turn, wrap
+from twm_decoders.kinematics import residual_between, turn
 from twm_decoders.motion import Motion
 
 # Not the order of the schema, so that a fixed index would be noticed.
@@ -68,7 +69,7 @@ def close(one: Tensor, other: Tensor, *, atol: float = 2e-4) -> None:
     """Equal states, headings compared as directions."""
     keep = [0, 1, 3, 4]
     torch.testing.assert_close(one[..., keep], other[..., keep], atol=atol, rtol=1e-4)
-    assert (wrap((one - other)[..., 2]).abs() < atol).all()
+    assert (wrap_tensor((one - other)[..., 2]).abs() < atol).all()
 
 
 def world(start: Anchor, angle: float, dx: float, dy: float) -> Anchor:
@@ -78,7 +79,7 @@ def world(start: Anchor, angle: float, dx: float, dy: float) -> Anchor:
         state[..., AT[x]], state[..., AT[y]] = turn(start.state[..., AT[x]], start.state[..., AT[y]], by)
     state[..., AT["x"]] += dx
     state[..., AT["y"]] += dy
-    state[..., AT["heading"]] = wrap(state[..., AT["heading"]] + by)
+    state[..., AT["heading"]] = wrap_tensor(state[..., AT["heading"]] + by)
     return start._replace(state=torch.where(start.exists[..., None], state, 0))
 
 
@@ -159,7 +160,7 @@ def test_a_rollout_equals_decoding_step_after_step(layout: str) -> None:
         for h in range(H):
             step = motion(decoder(Features(*(None if f is None else f[:, s, h] for f in futures)), now)["agents.state"])
             close(rolled.mean[:, s, h][start.exists], step.mean[start.exists])
-            assert (wrap(rolled.heading[:, s, h] - step.heading)[start.exists].abs() < 1e-4).all()
+            assert (wrap_tensor(rolled.heading[:, s, h] - step.heading)[start.exists].abs() < 1e-4).all()
             state = now.state.clone()
             state[..., [AT[n] for n in MOTION]] = step.mean
             now = now._replace(state=state)

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from twm_core import DecoderGiven, LatentSpec, Mismatch, UsageError
+from twm_core.angles import wrap_tensor
 from twm_core.data.schema import traffic_observations
 from twm_core.nn.interfaces import Anchor, Features
 from twm_decoders.agents import AgentsDecoder, build
 from twm_decoders.config import MOTION, AgentsConfig
 from twm_decoders.gaussian import GaussianMotion
-from twm_decoders.kinematics import difference, turn, wrap
+from twm_decoders.kinematics import difference, turn
 from twm_decoders.mixture import MixtureMotion
 from twm_decoders.motion import Motion
 from twm_decoders.parametrisation import Absolute
@@ -57,7 +58,7 @@ def make(form: str = "agents", *, zero: bool = False, **options: Any) -> AgentsD
 def recording() -> dict[str, Tensor]:
     g = torch.Generator().manual_seed(3)
     state, exists = torch.randn(B, 6, A, len(FEATURES), generator=g), torch.rand(B, 6, A, generator=g) < 0.8
-    state[..., AT["heading"]] = wrap(3 + 0.4 * state[..., AT["heading"]])
+    state[..., AT["heading"]] = wrap_tensor(3 + 0.4 * state[..., AT["heading"]])
     return {"agents.state": state.masked_fill(~exists[..., None], torch.nan), "agents.exists": exists, "dt": torch.tensor([0.2, 0.5])}
 
 
@@ -80,7 +81,7 @@ def close(one: Tensor, other: Tensor, *, atol: float = 2e-4) -> None:
     """Equal states, headings compared as directions."""
     keep = [0, 1, 3, 4]
     torch.testing.assert_close(one[..., keep], other[..., keep], atol=atol, rtol=1e-4)
-    assert (wrap((one - other)[..., 2]).abs() < atol).all()
+    assert (wrap_tensor((one - other)[..., 2]).abs() < atol).all()
 
 
 def courses(dist: Any) -> tuple[Tensor, Tensor | None]:
@@ -227,7 +228,7 @@ def test_the_angle_head_adds_the_angle_of_a_sine_and_a_cosine_in_units_of_the_de
     base = known(start)[..., 2]
     if isinstance(decoder.scale, Absolute):
         base = decoder.scale.origin[2].expand_as(base)
-    assert wrap(headings - base - math.atan2(0.7 * unit, 1 - 0.4 * unit)).abs().max() < 1e-5
+    assert wrap_tensor(headings - base - math.atan2(0.7 * unit, 1 - 0.4 * unit)).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize(("wanted", "parametrisation"), list(product([3.1, -3.1, 0.02, 1.6], ["displacement", "absolute"])))
@@ -237,14 +238,14 @@ def test_the_angle_head_learns_any_heading_across_the_seam(wanted: float, parame
     read, optimiser = features("agents", B), torch.optim.Adam(decoder.parameters(), lr=0.05)
     goal = torch.zeros(B, A, 5)
     base = known(start)[..., 2] if parametrisation == "displacement" else 0.0
-    goal[..., 2] = wrap(base + torch.tensor(wanted))
+    goal[..., 2] = wrap_tensor(base + torch.tensor(wanted))
     for _ in range(150):
         loss = decoder(read, start)["agents.state"].error(goal)[..., 2].square().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     final = decoder(read, start)["agents.state"].mean[..., 2]
-    assert wrap(final - goal[..., 2]).abs().max() < 0.1
+    assert wrap_tensor(final - goal[..., 2]).abs().max() < 0.1
     assert (final.abs() <= math.pi).all()
 
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from twm_core.angles import wrap_tensor
 from twm_decoders.gaussian import GaussianMotion
-from twm_decoders.kinematics import turn, wrap
+from twm_decoders.kinematics import turn
 from twm_decoders.motion import Motion
 from twm_decoders.noise import Shared, Walk
 
@@ -76,7 +77,7 @@ def test_a_heading_just_across_the_seam_is_close() -> None:
         torch.Generator().manual_seed(0)
     )
     assert (draws[:, 2].abs() <= math.pi).all()
-    assert (wrap(draws[:, 2] - math.pi).abs() < 0.6).all()
+    assert (wrap_tensor(draws[:, 2] - math.pi).abs() < 0.6).all()
 
 
 def test_errors_are_told_in_the_fixed_unit_whatever_spread_is_claimed() -> None:
@@ -131,7 +132,7 @@ def test_densities_do_not_depend_on_the_frame_of_the_world(seed: int, angle: flo
     def moved(state: Tensor) -> Tensor:
         x, y, h, vx, vy = state.unbind(-1)
         x, y = turn(x, y, by)
-        return torch.stack([x + shift, y - shift, wrap(h + by), *turn(vx, vy, by)], dim=-1)
+        return torch.stack([x + shift, y - shift, wrap_tensor(h + by), *turn(vx, vy, by)], dim=-1)
 
     ours = gaussian(seed, heading=0.3)
     value = ours.loc + 0.3 * draw(4, 3, 5, seed=seed + 2)

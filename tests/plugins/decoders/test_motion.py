@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from jaxtyping import jaxtyped
 from torch import Tensor
 
+from twm_core.angles import wrap_tensor
 from twm_decoders import kinematics
-from twm_decoders.kinematics import RESIDUALS, turn, wrap
+from twm_decoders.kinematics import RESIDUALS, turn
 from twm_decoders.motion import Motion
 
 # With the shapes of their annotations checked at every call.
@@ -111,7 +112,7 @@ def world(motion: Tensor, angle: float, dx: float, dy: float) -> Tensor:
     by = torch.tensor(angle, dtype=motion.dtype)
     x, y = turn(x, y, by)
     vx, vy = turn(vx, vy, by)
-    return torch.stack([x + dx, y + dy, wrap(h + by), vx, vy], dim=-1)
+    return torch.stack([x + dx, y + dy, wrap_tensor(h + by), vx, vy], dim=-1)
 
 
 @given(SEEDS, ANGLES, st.floats(-100, 100), st.floats(-100, 100))
@@ -175,7 +176,7 @@ def test_accelerating_along_and_across_is_an_exact_constant_acceleration(seed: i
 
 @given(st.floats(-50, 50))
 def test_wrapping_keeps_the_direction_and_stays_within_half_a_turn(angle: float) -> None:
-    wrapped = float(wrap(torch.tensor(angle, dtype=torch.float64)))
+    wrapped = float(wrap_tensor(torch.tensor(angle, dtype=torch.float64)))
     assert -math.pi <= wrapped <= math.pi
     assert math.cos(wrapped - angle) == pytest.approx(1)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from twm_core.data.reader import Reader
+from twm_core.data.importing.reader import Reader
 from twm_core.data.recording import Recording
 from twm_driving.plugin import twm_components
 

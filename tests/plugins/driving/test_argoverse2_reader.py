@@ -11,8 +11,8 @@ import pytest
 from twm_core.data.scenario import OCCLUDED
 from twm_core.errors import DataError
 from twm_core.specs import AGENT_TYPES
-from twm_driving.argoverse2_sensor import EGO_CENTRE, EGO_SIZE, STATIC, TYPES, steps_of
-from twm_driving.example_argoverse2 import FORECAST, LOG
+from twm_driving.argoverse2.example import FORECAST, LOG
+from twm_driving.argoverse2.sensor_reader import EGO_CENTRE, EGO_SIZE, STATIC, TYPES, steps_of
 
 pa = pytest.importorskip("pyarrow")
 feather = pytest.importorskip("pyarrow.feather")

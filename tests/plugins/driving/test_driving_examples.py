@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twm_core.data.derive import derive
+from twm_core.data.features.derive import derive
 from twm_core.data.recording import Recording
 from twm_core.data.scenario import LIGHT_STATES, OBSERVED, OCCLUDED
 from twm_core.errors import DataError
@@ -177,18 +177,18 @@ def test_paths_without_sources_are_refused(name, make_reader, tmp_path):
 @pytest.mark.parametrize("name", READERS)
 def test_impossible_positions_are_refused_with_file_and_row(name, make_reader, read_all, tmp_path, monkeypatch):
     """The example's second agent stands at 1e12 m at step 9."""
-    import twm_driving.example_argoverse2
-    import twm_driving.example_scenarionet
-    import twm_driving.example_waymo
-    import twm_driving.example_waymo_json
+    import twm_driving.argoverse2.example
+    import twm_driving.scenarionet.example
+    import twm_driving.waymo.example
+    import twm_driving.waymo.json_example
 
     agents = example_agents()
     agents[1].x[9] = 1e12
     for module in (
-        twm_driving.example_argoverse2,
-        twm_driving.example_scenarionet,
-        twm_driving.example_waymo,
-        twm_driving.example_waymo_json,
+        twm_driving.argoverse2.example,
+        twm_driving.scenarionet.example,
+        twm_driving.waymo.example,
+        twm_driving.waymo.json_example,
     ):
         monkeypatch.setattr(module, "example_agents", lambda: agents)
     reader = make_reader(name)

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from twm_core.errors import DataError
-from twm_driving.example_scenarionet import example_scenario as scenarionet_scenario
-from twm_driving.example_waymo import example_scenario
-from twm_driving.example_waymo_json import example_scenario as json_scenario
-from twm_driving.tfrecord import record
+from twm_driving.scenarionet.example import example_scenario as scenarionet_scenario
+from twm_driving.waymo.example import example_scenario
+from twm_driving.waymo.json_example import example_scenario as json_scenario
+from twm_driving.waymo.tfrecord import record
 
 READERS = ("argoverse2", "argoverse2-sensor", "scenarionet", "waymo", "waymo-json")
 PIECES = (b"\xff" * 8, b"\0" * 8, b"\xff\xff\xff\xff\x7f", b"1e999", b"NaN", b"null", b"{}", b"[]", b"-1", b"")

@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twm_core.errors import DataError
-from twm_driving import plain_pickle
-from twm_driving.pickled_values import Array
-from twm_driving.plain_pickle import load
+from twm_driving.scenarionet import plain_pickle
+from twm_driving.scenarionet.pickled_values import Array
+from twm_driving.scenarionet.plain_pickle import load
 
 PLAIN: dict[str, Any] = {
     "numbers": [0, -1, 255, 256, 70_000, -(2**31), 2**80, 1.5, -0.0, True, False, None],

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from twm_core.data.derive import derive
+from twm_core.data.features.derive import derive
 from twm_core.data.scenario import INTERPOLATED, LIGHT_STATES, OBSERVED, OCCLUDED
-from twm_core.data.splits import make_splits
+from twm_core.data.windows.splits import make_splits
 from twm_core.errors import DataError
 from twm_core.specs import AGENT_TYPES
-from twm_driving.example_scenarionet import example_scenario
 from twm_driving.interpolation import bends, every, interpolated
-from twm_driving.plain_pickle import load
 from twm_driving.roads import split_outline
-from twm_driving.scenarionet import NUSCENES_CENTRE
-from twm_driving.scenarionet_map import light_state
+from twm_driving.scenarionet.example import example_scenario
+from twm_driving.scenarionet.map import light_state
+from twm_driving.scenarionet.plain_pickle import load
+from twm_driving.scenarionet.reader import NUSCENES_CENTRE
 
 
 def write(tmp_path, change=lambda scenario: None, name="sd_x_1.pkl"):
@@ -347,7 +347,7 @@ def test_files_of_one_nuscenes_scene_are_one_group_and_a_vehicle_stands_in_one_s
 
 
 def test_one_array_that_a_million_features_share_is_refused(make_reader, read_all, tmp_path, monkeypatch):
-    monkeypatch.setattr("twm_driving.scenarionet_map.MOST_POINTS", 1000)
+    monkeypatch.setattr("twm_driving.scenarionet.map.MOST_POINTS", 1000)
     line = np.arange(400.0).reshape(200, 2)
 
     def share(scenario):

@@ -7,8 +7,8 @@ import struct
 import pytest
 
 from twm_core.errors import DataError
-from twm_driving import tfrecord
-from twm_driving.tfrecord import crc32c_slow, masked, read_records, record
+from twm_driving.waymo import tfrecord
+from twm_driving.waymo.tfrecord import crc32c_slow, masked, read_records, record
 
 
 def test_the_checksum_has_the_published_check_value():

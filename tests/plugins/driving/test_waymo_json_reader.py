@@ -10,8 +10,8 @@ import pytest
 
 from twm_core.errors import DataError
 from twm_driving.example_scene import LIGHT_LANE
-from twm_driving.example_waymo_json import example_scenario
-from twm_driving.waymo_json import heading_unit
+from twm_driving.waymo.json_example import example_scenario
+from twm_driving.waymo.json_reader import heading_unit
 
 
 def write(tmp_path, change=lambda scenario: None):

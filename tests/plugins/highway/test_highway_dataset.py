@@ -11,7 +11,7 @@ import pytest
 
 from twm_core.data.scenario import LEFT as GONE
 from twm_core.data.scenario import NOT_ENTERED, OBSERVED, Scenario
-from twm_core.data.scenario_dataset import ScenarioDataset
+from twm_core.data.windows.scenario_dataset import ScenarioDataset
 from twm_core.errors import UsageError
 from twm_core.specs import AGENT_TYPES, DatasetGiven
 from twm_highway.config import FEATURES, HighwayConfig

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from twm_core.data.dataset import Batch
-from twm_core.data.raster import Pose, to_pixels
-from twm_core.data.scenario_dataset import ScenarioDataset
+from twm_core.data.roads.raster import Pose, to_pixels
 from twm_core.data.schema import RASTER_CHANNELS
+from twm_core.data.windows.scenario_dataset import ScenarioDataset
 from twm_core.specs import DatasetGiven
 from twm_highway.config import HighwayConfig
 from twm_highway.model import build

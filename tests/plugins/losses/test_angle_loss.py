@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from twm_losses.angle import build
-from twm_losses.config_motion import AngleConfig
+from twm_losses.motion.angle import build
+from twm_losses.motion.config import AngleConfig
 
 FORMS = {
     "cosine": lambda d: 1 - np.cos(d),

@@ -14,9 +14,9 @@ from twm_core import LossGiven, ObservationSpec
 from twm_core.data.schema import RASTER_CHANNELS, traffic_observations
 from twm_core.nn.interfaces import Statistical
 from twm_core.nn.world_model import LossTerm, WorldModel
-from twm_losses.boundary import Boundary, build
-from twm_losses.config_motion import BoundaryConfig
-from twm_losses.offroad import distance_field, sample
+from twm_losses.motion.boundary import Boundary, build
+from twm_losses.motion.config import BoundaryConfig
+from twm_losses.motion.offroad import distance_field, sample
 
 SIZE = 16
 

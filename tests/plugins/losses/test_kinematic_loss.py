@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from twm_core import PluginError
-from twm_losses.config_motion import KinematicConfig
-from twm_losses.kinematic import build
+from twm_losses.motion.config import KinematicConfig
+from twm_losses.motion.kinematic import build
 
 NAMES = ("x", "y", "vx", "vy", "heading")
 Step = tuple[list[float], list[float], float]

@@ -9,7 +9,7 @@ import pytest
 from twm_core import KeySpec, LatentSpec, Mismatch, ObservationSpec, OutputKey, OutputSpec
 from twm_core.data.schema import MOTION, traffic_observations
 from twm_losses.config import ExistenceConfig, HuberConfig, RolloutConfig
-from twm_losses.config_motion import AngleConfig, BoundaryConfig, KinematicConfig, VelocityDirectionConfig, WTAConfig
+from twm_losses.motion.config import AngleConfig, BoundaryConfig, KinematicConfig, VelocityDirectionConfig, WTAConfig
 
 LATENT = LatentSpec(layout="agents", width=2)
 SEEN = traffic_observations(features=MOTION, dt=0.1, context=2, horizon=2, protocol="p")

@@ -10,10 +10,11 @@ import torch
 from twm_core import LossGiven, OutputKey, OutputSpec
 from twm_core.nn.distributions import HasModes, Normal
 from twm_core.nn.interfaces import Belief, Features
-from twm_losses import angle, boundary, huber, kinematic, velocity_direction, wta
+from twm_losses import huber, wta
 from twm_losses.config import ExistenceConfig, HuberConfig, RolloutConfig
-from twm_losses.config_motion import AngleConfig, BoundaryConfig, KinematicConfig, VelocityDirectionConfig, WTAConfig
 from twm_losses.existence import Existence
+from twm_losses.motion import angle, boundary, kinematic, velocity_direction
+from twm_losses.motion.config import AngleConfig, BoundaryConfig, KinematicConfig, VelocityDirectionConfig, WTAConfig
 from twm_losses.overshooting import overshooting
 from twm_losses.rollout import RolloutLoss
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from twm_losses.config_motion import VelocityDirectionConfig
-from twm_losses.velocity_direction import build
+from twm_losses.motion.config import VelocityDirectionConfig
+from twm_losses.motion.velocity_direction import build
 
 
 def velocities(drive: Any) -> tuple[Any, Any]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from twm_core import LatentSpec, LossGiven, OutputKey, OutputSpec, PluginError
 from twm_core.nn.distributions import Normal
 from twm_core.nn.interfaces import Outputs
-from twm_losses.config_motion import WTAConfig
+from twm_losses.motion.config import WTAConfig
 from twm_losses.wta import WTA, build
 
 LATENT = LatentSpec(layout="agents", width=2)

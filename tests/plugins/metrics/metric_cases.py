@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from twm_core.data.schema import MOTION, traffic_observations
-from twm_core.registry import discover
-from twm_core.scoring.forecast import Forecast, Truth
-from twm_core.scoring.interfaces import Metric
+from twm_core.evaluation.forecast import Forecast, Truth
+from twm_core.evaluation.interfaces import Metric
+from twm_core.plugin.registry import discover
 from twm_core.specs import ForecastSpec, MetricGiven
 
 

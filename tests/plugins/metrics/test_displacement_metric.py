@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from metric_cases import metric, truth_of
 from torch import Tensor
 
-from twm_core.scoring.forecast import Forecast
-from twm_core.scoring.interfaces import Floats
+from twm_core.evaluation.forecast import Forecast
+from twm_core.evaluation.interfaces import Floats
 
 SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 5), st.integers(1, 4), st.integers(0, 10**6))
 

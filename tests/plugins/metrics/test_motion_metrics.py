@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from metric_cases import futures, metric, one, path, scores_of, truth_of
 
-from twm_core.scoring.forecast import Forecast
+from twm_core.evaluation.forecast import Forecast
 
 STATES = ("x", "y", "heading", "vx", "vy")
 

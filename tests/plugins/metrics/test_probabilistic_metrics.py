@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from metric_cases import futures, metric, one, path, scores_of, truth_of
 from torch import Tensor, distributions
 
-from twm_core.scoring.forecast import Forecast
+from twm_core.evaluation.forecast import Forecast
 from twm_metrics.crps import ensemble_crps
 from twm_metrics.nll import kernel_log_density
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twm_core.data.derive import derive
+from twm_core.data.features.derive import derive
 from twm_core.data.recording import Recording
 from twm_core.data.scenario import LINE_KINDS, OBSERVED, Lane, Lights, RoadLine, RoadMap, Scenario
 from twm_core.errors import DataError

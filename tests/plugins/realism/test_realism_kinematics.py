@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from twm_core.scoring.headings import headings_of
+from twm_core.evaluation.headings import headings_of
 from twm_realism.kinematics import both_sides, motion
 
 DT = 0.1

@@ -14,8 +14,8 @@ from torch import Tensor
 from twm_core.data.scenario import Lane, RoadMap
 from twm_core.data.schema import traffic_observations
 from twm_core.errors import DataError, UsageError
-from twm_core.scoring.forecast import Forecast, Truth
-from twm_core.scoring.interfaces import Metric
+from twm_core.evaluation.forecast import Forecast, Truth
+from twm_core.evaluation.interfaces import Metric
 from twm_core.specs import ForecastSpec, MetricGiven
 from twm_realism import distance
 from twm_realism.config import BINS, FEATURES, RealismConfig

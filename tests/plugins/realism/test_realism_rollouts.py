@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 import torch
 
-from twm_core.assembly import assemble
 from twm_core.data.dataset import Batch
-from twm_core.data.lanes import locate
-from twm_core.data.scenario_dataset import ScenarioDataset
+from twm_core.data.features.lanes import locate
+from twm_core.data.windows.scenario_dataset import ScenarioDataset
 from twm_core.errors import UsageError
+from twm_core.evaluation.field import choose_baselines
+from twm_core.evaluation.interfaces import Forecaster
 from twm_core.nn.batches import slice_time
 from twm_core.nn.build import build_dataset, build_world_model
 from twm_core.nn.giving_way import overlap
 from twm_core.nn.world_model import WorldModel
-from twm_core.recipe import Layer, option_layer, resolve
-from twm_core.registry import discover
-from twm_core.scoring.field import choose_baselines
-from twm_core.scoring.interfaces import Forecaster
+from twm_core.plugin.registry import discover
+from twm_core.recipe.assembly import assemble
+from twm_core.recipe.layers import Layer, option_layer, resolve
 from twm_core.specs import BaselineGiven
 from twm_realism.closed_loop import ClosedLoop
 from twm_realism.lane_keeping import OnLanes

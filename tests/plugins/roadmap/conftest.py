@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from twm_core.data.dataset import Batch
-from twm_core.data.raster import Pose, draw_road
+from twm_core.data.roads.raster import Pose, draw_road
 from twm_core.data.scenario import Lane, RoadMap
 from twm_core.data.schema import MOTION, POSE, RASTER_CHANNELS, traffic_observations
 from twm_core.specs import EncoderGiven, ObservationSpec

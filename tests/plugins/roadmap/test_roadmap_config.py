@@ -8,10 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from twm_core import AssemblyError, EmbeddingSpec, KeySpec, Mismatch, ObservationSpec
-from twm_core.assembly import Plan, assemble
 from twm_core.data.schema import MOTION, traffic_observations
-from twm_core.recipe import default_layer, option_layer, resolve
-from twm_core.registry import discover
+from twm_core.plugin.registry import discover
+from twm_core.recipe.assembly import Plan, assemble
+from twm_core.recipe.layers import default_layer, option_layer, resolve
 from twm_roadmap.config import RoadMapConfig
 
 

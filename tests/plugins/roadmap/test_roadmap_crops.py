@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from twm_core.data.raster import Pose, draw_road
+from twm_core.data.roads.raster import Pose, draw_road
 from twm_core.data.schema import MOTION
 from twm_roadmap.crops import grid_points, sample_around
 

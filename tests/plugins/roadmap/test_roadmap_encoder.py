@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from twm_core.data.raster import Pose
+from twm_core.data.roads.raster import Pose
 from twm_core.data.schema import MOTION
 
 OPTIONS = [
@@ -121,10 +121,10 @@ def test_no_road_and_no_raster_are_told_apart(scenes: Any) -> None:
 )
 @pytest.mark.parametrize("tokens", ["scene", "agents", "both"])
 def test_two_encoders_together_train_two_steps(encoder: dict[str, Any], tokens: str) -> None:
-    from twm_core.assembly import assemble
     from twm_core.nn.build import build_dataset, build_world_model
-    from twm_core.recipe import default_layer, file_layer, option_layer, resolve
-    from twm_core.registry import discover
+    from twm_core.plugin.registry import discover
+    from twm_core.recipe.assembly import assemble
+    from twm_core.recipe.layers import default_layer, file_layer, option_layer, resolve
 
     tiny = file_layer(Path(__file__).parents[2] / "tiny.toml").values["dataset"]
     options: dict[str, Any] = {

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from twm_core.assembly import Plan, assemble
 from twm_core.errors import AssemblyError, UsageError
 from twm_core.nn.build import build_dataset, build_world_model
 from twm_core.nn.interfaces import Embedding, Features, Trace
 from twm_core.nn.state import at_time
 from twm_core.nn.world_model import WorldModel
-from twm_core.recipe import default_layer, option_layer, resolve
-from twm_core.registry import discover
+from twm_core.plugin.registry import discover
+from twm_core.recipe.assembly import Plan, assemble
+from twm_core.recipe.layers import default_layer, option_layer, resolve
 from twm_core.specs import DynamicsGiven, EmbeddingSpec
 from twm_rssm.config import RSSMGaussConfig
 from twm_rssm.geometry import pairs

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twm_core.data.lanes import locate
+from twm_core.data.features.lanes import locate
 from twm_core.data.scenario import LIGHT_STATES
-from twm_sumo.demand import write_demand, write_types
-from twm_sumo.presets import make_site, run_words
-from twm_sumo.site import run_tool, without_header, write_network
+from twm_sumo.sites.demand import write_demand, write_types
+from twm_sumo.sites.presets import make_site, run_words
+from twm_sumo.sites.site import run_tool, without_header, write_network
 from twm_sumo.vehicle_types import CLASS_SIZES, DEFAULT_TYPES, read_vehicle_types
 
 SECONDS = 40

@@ -43,7 +43,7 @@ def test_a_row_becomes_the_centre_heading_and_velocity_computed_by_hand(tmp_path
     assert (r.columns["height"] == 1.5).all()
 
 
-@pytest.mark.parametrize(("angle", "heading"), [(90, 0.0), (0, np.pi / 2), (270, np.pi), (180, -np.pi / 2), (360, np.pi / 2)])
+@pytest.mark.parametrize(("angle", "heading"), [(90, 0.0), (0, np.pi / 2), (270, -np.pi), (180, -np.pi / 2), (360, np.pi / 2)])
 def test_degrees_clockwise_from_north_become_radians_from_east(tmp_path, read, angle, heading):
     (r,) = read(write(tmp_path, {t: [car("a", 0.0, 0.0, angle)] for t in (0.0, 0.1)}))
     assert np.allclose(r.columns["heading"], heading)

@@ -10,12 +10,12 @@ import pytest
 
 from twm_cli.main import main
 from twm_core.data.scenario import LIGHT_STATES
-from twm_core.data.store import open_store
+from twm_core.data.store.reading import open_store
 from twm_core.errors import DataError, UsageError
 from twm_core.specs import AGENT_TYPES
-from twm_sumo.presets import PRESETS, make_site
 from twm_sumo.simulate import simulate
-from twm_sumo.site import write_network
+from twm_sumo.sites.presets import PRESETS, make_site
+from twm_sumo.sites.site import write_network
 
 SHORT = {"seconds": 12.0, "warmup": 15.0}
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from twm_core.data.reader import Reader, Skipped
+from twm_core.data.importing.reader import Reader, Skipped
 from twm_core.data.recording import Recording
 from twm_core.data.scenario import OBSERVED
 

@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from twm_core.data.importing.tables import WHITESPACE
 from twm_core.data.recording import UNKNOWN, Recording
 from twm_core.data.scenario import OBSERVED
-from twm_core.data.tables import WHITESPACE
 from twm_core.errors import DataError
 from twm_core.specs import AGENT_TYPES
-from twm_tables.columns import build
+from twm_tables.columns.mapping_example import EXAMPLE
+from twm_tables.columns.reader import build
 from twm_tables.config import ColumnsConfig
-from twm_tables.mapping_example import EXAMPLE
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 NEEDED = """
@@ -279,7 +279,7 @@ def test_without_a_mapping_one_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_the_example_explains_every_key() -> None:
-    from twm_tables import mapping
+    from twm_tables.columns import mapping
 
     keys = [k for part in mapping.Mapping.model_fields.values() for k in getattr(part.annotation, "model_fields", {})]
     assert [k for k in {*mapping.Mapping.model_fields, *keys} if k not in EXAMPLE] == []

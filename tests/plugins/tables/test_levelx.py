@@ -13,8 +13,7 @@ from twm_core.data.recording import UNKNOWN
 from twm_core.errors import DataError
 from twm_core.specs import AGENT_TYPES
 from twm_tables.config import LevelXConfig
-from twm_tables.levelx import build
-from twm_tables.levelx_example import (
+from twm_tables.levelx.example import (
     EXID_META,
     EXID_RECORDING,
     EXID_TRACKS,
@@ -22,6 +21,7 @@ from twm_tables.levelx_example import (
     HIGHD_RECORDING,
     HIGHD_TRACKS,
 )
+from twm_tables.levelx.reader import build
 
 Write = Callable[..., Path]
 HIGHD: dict[str, Any] = {

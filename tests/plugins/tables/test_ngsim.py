@@ -15,8 +15,8 @@ from twm_core.data.scenario import OBSERVED
 from twm_core.errors import DataError, UsageError
 from twm_core.specs import AGENT_TYPES
 from twm_tables.config import NgsimConfig
-from twm_tables.ngsim import build
-from twm_tables.ngsim_example import HEADER
+from twm_tables.ngsim.example import HEADER
+from twm_tables.ngsim.reader import build
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 NAMES = HEADER.split(",")

@@ -9,8 +9,8 @@ import pytest
 
 from twm_core.errors import DataError
 from twm_tables.config import NgsimConfig
-from twm_tables.ngsim import build
-from twm_tables.ngsim_road import read_road, road_files
+from twm_tables.ngsim.reader import build
+from twm_tables.ngsim.road import read_road, road_files
 
 ROAD = Path(__file__).parents[3].parent / "shared" / "data" / "ngsim_roadway"
 CENTRES = "CENTERLINES\n1\nCENTERLINE\ncenterline5\n3\n 0.0 0.0\n 100.0 0.0\n 200.0 0.0\n"

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from twm_tables.headings import HeadingMemory, along_axis, motion_headings, to_centre, wrapped
+from twm_core.angles import wrap
+from twm_tables.headings import HeadingMemory, along_axis, motion_headings, to_centre
 
 DT = 0.1
 
@@ -76,4 +77,4 @@ def test_the_front_of_an_axis_is_the_end_nearer_to_the_motion() -> None:
 
 
 def test_angles_are_wrapped_to_half_a_turn_either_side() -> None:
-    assert wrapped(np.asarray([0.0, 4.0, -4.0, 7.0, np.pi])) == pytest.approx([0.0, 4 - 2 * np.pi, 2 * np.pi - 4, 7 - 2 * np.pi, np.pi])
+    assert wrap(np.asarray([0.0, 4.0, -4.0, 7.0, np.pi])) == pytest.approx([0.0, 4 - 2 * np.pi, 2 * np.pi - 4, 7 - 2 * np.pi, -np.pi])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from twm_core.data.derive import derive
+from twm_core.data.features.derive import derive
 from twm_core.data.scenario import OCCLUDED
 from twm_core.errors import DataError
 from twm_tables.plugin import twm_components

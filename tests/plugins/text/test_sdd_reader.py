@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from twm_core.data.derive import derive
-from twm_core.data.protocol import WindowProtocol
+from twm_core.data.features.derive import derive
 from twm_core.data.scenario import INTERPOLATED, OBSERVED, OCCLUDED
-from twm_core.data.windows import ScenarioWindows
+from twm_core.data.windows.protocol import WindowProtocol
+from twm_core.data.windows.scenario_windows import ScenarioWindows
 from twm_core.errors import DataError
 from twm_core.specs import AGENT_TYPES
 from twm_text.config import SddConfig

@@ -1,4 +1,4 @@
-"""The checks of each kind, in the order in which they run. Each is a promise: its docstring says which, its name is used in reports.
+"""The checks of each kind, in the order in which they run.
 
 `COUNTS` is asserted whenever checks are run: a battery that shrinks unnoticed would pass everything.
 """
@@ -16,7 +16,6 @@ from twm_core.testing.checks.dataset import DATASET
 from twm_core.testing.checks.decoder import DECODER
 from twm_core.testing.checks.dynamics import OBSERVING
 from twm_core.testing.checks.encoder import ENCODER
-from twm_core.testing.checks.environment import ENVIRONMENT
 from twm_core.testing.checks.episodes import EPISODES
 from twm_core.testing.checks.imagination import IMAGINING
 from twm_core.testing.checks.loss import LOSS
@@ -26,6 +25,7 @@ from twm_core.testing.checks.optimizer import OPTIMIZER
 from twm_core.testing.checks.protocol import PROTOCOL
 from twm_core.testing.checks.reader import READER
 from twm_core.testing.checks.renderer import RENDERER
+from twm_core.testing.checks.simulator import SIMULATOR
 from twm_core.testing.checks.withholding import WITHHOLDING
 
 CHECKS: dict[str, tuple[Check, ...]] = {
@@ -37,7 +37,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "optimizer": (*COMMON, *OPTIMIZER),
     "reader": (*COMMON, *READER),
     "renderer": (*COMMON, *RENDERER),
-    "environment": (*COMMON, *ENVIRONMENT),
+    "simulator": (*COMMON, *SIMULATOR),
     "metric": (*COMMON, *METRIC),
     "baseline": (*COMMON, *BASELINE),
     "protocol": (*COMMON, *PROTOCOL),
@@ -53,7 +53,7 @@ COUNTS = {
     "optimizer": 13,
     "reader": 17,
     "renderer": 12,
-    "environment": 15,
+    "simulator": 15,
     "metric": 17,
     "baseline": 21,
     "protocol": 11,

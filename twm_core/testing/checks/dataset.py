@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from twm_core.data.dataset import Batch
-from twm_core.data.loader import evenly_spaced
-from twm_core.data.protocol import Part
 from twm_core.data.scenario import Scenario
-from twm_core.data.scenario_dataset import ScenarioDataset
 from twm_core.data.schema import EXISTENCE_CODES
+from twm_core.data.windows.loader import evenly_spaced
+from twm_core.data.windows.protocol import Part
+from twm_core.data.windows.scenario_dataset import ScenarioDataset
 from twm_core.errors import DataError
 from twm_core.specs import KeySpec
 from twm_core.testing.checks.check import Check

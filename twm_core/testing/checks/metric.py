@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from twm_core.scoring.interfaces import Floats
+from twm_core.evaluation.interfaces import Floats
 from twm_core.testing.batches import BATCH, Fed
 from twm_core.testing.checks.check import Check
 from twm_core.testing.failure import NotApplicable, broken

@@ -7,10 +7,10 @@ import json
 import torch
 from torch import nn
 
-from twm_core.optimiser_state import optimiser_state, restore_optimiser
 from twm_core.testing.checks.check import Check
 from twm_core.testing.failure import broken
 from twm_core.testing.subjects.optimizer import Built, OptimizerSubject, values
+from twm_core.training.optimizer_state import optimiser_state, restore_optimiser
 
 DESCENT = 200
 

@@ -48,7 +48,7 @@ def it_says_what_is_scored(subject: ProtocolSubject) -> None:
         *({k: dict(v) for k, v in parts.items()} for parts in (built.metrics, built.baselines)),
     )
     if found != wanted:
-        broken(f"build returns {found}, the config says {wanted}", "build with twm_core.scoring.protocol:build")
+        broken(f"build returns {found}, the config says {wanted}", "build with twm_core.evaluation.protocol:build")
 
 
 def it_has_one_hash(subject: ProtocolSubject) -> None:

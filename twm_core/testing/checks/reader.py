@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from twm_core.data.derive import derive
+from twm_core.data.features.derive import derive
 from twm_core.data.recording import UNKNOWN, Recording
 from twm_core.data.scenario import INTERPOLATED, OBSERVED, OCCLUDED, Scenario
 from twm_core.errors import DataError

@@ -8,13 +8,13 @@ from twm_core.testing.subjects.dataset import DatasetSubject
 from twm_core.testing.subjects.decoder import DecoderSubject
 from twm_core.testing.subjects.dynamics import DynamicsSubject
 from twm_core.testing.subjects.encoder import EncoderSubject
-from twm_core.testing.subjects.environment import EnvironmentSubject
 from twm_core.testing.subjects.loss import LossSubject
 from twm_core.testing.subjects.metric import MetricSubject
 from twm_core.testing.subjects.optimizer import OptimizerSubject
 from twm_core.testing.subjects.protocol import ProtocolSubject
 from twm_core.testing.subjects.reader import ReaderSubject
 from twm_core.testing.subjects.renderer import RendererSubject
+from twm_core.testing.subjects.simulator import SimulatorSubject
 
 SUBJECTS: dict[str, type[Subject]] = {
     "dataset": DatasetSubject,
@@ -25,7 +25,7 @@ SUBJECTS: dict[str, type[Subject]] = {
     "optimizer": OptimizerSubject,
     "reader": ReaderSubject,
     "renderer": RendererSubject,
-    "environment": EnvironmentSubject,
+    "simulator": SimulatorSubject,
     "metric": MetricSubject,
     "baseline": BaselineSubject,
     "protocol": ProtocolSubject,
@@ -38,7 +38,6 @@ __all__ = [
     "DecoderSubject",
     "DynamicsSubject",
     "EncoderSubject",
-    "EnvironmentSubject",
     "LossSubject",
     "MetricSubject",
     "ModuleSubject",
@@ -46,6 +45,7 @@ __all__ = [
     "ProtocolSubject",
     "ReaderSubject",
     "RendererSubject",
+    "SimulatorSubject",
     "Situation",
     "Subject",
 ]

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from twm_core.config import ComponentConfig
-from twm_core.registry import Registered
+from twm_core.plugin.registry import Registered
 from twm_core.testing.batches import BATCH, Fed
 from twm_core.testing.readings import Readings
 from twm_core.testing.tolerance import numbers, parameters

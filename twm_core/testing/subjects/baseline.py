@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from twm_core.scoring.forecast import Forecast
+from twm_core.evaluation.forecast import Forecast
 from twm_core.specs import BaselineGiven, ForecastSpec, ObservationSpec
 from twm_core.testing.batches import BATCH, EXISTS, Fed, mapped_traffic, observation_specs, synthetic
 from twm_core.testing.readings import Reading, Readings

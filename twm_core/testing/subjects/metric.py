@@ -17,8 +17,8 @@ from torch import Tensor
 
 from twm_core.data.scenario import Lane, RoadMap
 from twm_core.data.schema import MOTION, TRAFFIC_FEATURES, traffic_observations
-from twm_core.scoring.forecast import Forecast, Truth
-from twm_core.scoring.interfaces import Floats
+from twm_core.evaluation.forecast import Forecast, Truth
+from twm_core.evaluation.interfaces import Floats
 from twm_core.specs import ForecastSpec, MetricGiven, ObservationSpec, Score
 from twm_core.testing.batches import BATCH, EXISTS, Fed, synthetic
 from twm_core.testing.subjects.base import Situation, Subject

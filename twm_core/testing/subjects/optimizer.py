@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from twm_core.optimiser_state import set_mode
 from twm_core.specs import OptimizerGiven
 from twm_core.testing.subjects.base import Situation, Subject
+from twm_core.training.optimizer_state import set_mode
 
 LR = 0.05
 SHAPES = {"kernel": (4, 3, 2), "matrix": (5, 4), "scale": (4,), "bias": (5,)}

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
-from twm_core.discovery import FILE
-from twm_core.loading import HEAVY
-from twm_core.registry import Registry, discover
+from twm_core.plugin.discovery import FILE
+from twm_core.plugin.loading import HEAVY
+from twm_core.plugin.registry import Registry, discover
 from twm_core.testing.subjects.base import Situation, Subject
 
 _PROBE = """

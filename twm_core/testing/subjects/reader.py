@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from twm_core.data.reader import Reader, Skipped, Source
+from twm_core.data.importing.reader import Reader, Skipped, Source
 from twm_core.data.recording import Recording
 from twm_core.errors import UsageError
 from twm_core.testing.failure import NotApplicable

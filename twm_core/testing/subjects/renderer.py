@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from twm_core.data.derive import derive
+from twm_core.data.features.derive import derive
 from twm_core.data.recording import Recording
 from twm_core.data.renderer import Drawn, Renderer
 from twm_core.data.scenario import OBSERVED, Lane, Lights, RoadMap, Scenario

@@ -1,0 +1,1 @@
+"""The command `twm eval` and its tables."""

@@ -1,0 +1,1 @@
+"""The readers of Argoverse 2: motion forecasting and sensor logs."""

@@ -1,0 +1,1 @@
+"""Losses on decoded motion: directions, kinematics, boundaries."""

@@ -1,0 +1,1 @@
+"""The reader of any table whose columns a mapping file names."""

@@ -1,0 +1,1 @@
+"""The reader of highD, inD, rounD and exiD."""

@@ -1,0 +1,1 @@
+"""Implausible values found in recordings."""

@@ -1,0 +1,1 @@
+"""Features derived from states and maps: motion, leaders, lanes, neighbours."""

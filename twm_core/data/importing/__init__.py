@@ -1,0 +1,1 @@
+"""From files of recordings to a store: readers, tables, tracks, and the import itself."""

@@ -1,0 +1,1 @@
+"""Maps of roads as arrays: center lines, crops around agents, rasters."""

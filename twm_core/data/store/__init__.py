@@ -1,0 +1,1 @@
+"""The scenario store: its files, reading, checking and packing it."""

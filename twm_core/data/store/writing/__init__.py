@@ -1,0 +1,1 @@
+"""Writing a scenario store in pieces, so that a stop at any moment loses nothing."""

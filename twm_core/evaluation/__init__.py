@@ -1,0 +1,1 @@
+"""Evaluation: forecasters and metrics, the engine that scores them, protocols, intervals and comparisons."""

@@ -1,0 +1,1 @@
+"""Plugins: finding them, refusing, loading, and the registry of what they provide. Torch-free."""

@@ -1,0 +1,1 @@
+"""Training: the run, the loop, validation, the optimizer's schedule, resuming."""
