@@ -17,7 +17,7 @@ from faulty_disk import Counter, counted
 from works import Work
 
 from twm_core.data.store.packing import unpack_tar
-from twm_core.data.store.reading import open_store
+from twm_core.data.store.validation import validate_store
 from twm_core.errors import DataError
 
 Member = tuple[tarfile.TarInfo, bytes]
@@ -145,7 +145,7 @@ def refused(file: Path, place: Path) -> DataError:
 
 
 def test_the_archive_as_it_is_can_be_unpacked(packed: Path, place: Path, tmp_path: Path) -> None:
-    assert open_store(unpack_tar(pack(tmp_path / "evil.tar", members(packed)), place / "x.twm")).validate() == []
+    assert validate_store(unpack_tar(pack(tmp_path / "evil.tar", members(packed)), place / "x.twm")) == []
 
 
 @pytest.mark.parametrize("name", HOSTILE)
