@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 
-from twm_core.specs import DatasetGiven
+from twm_core.specs import DatasetSpecs
 from twm_highway.config import HighwayConfig
 from twm_highway.model import build
 from twm_highway.simulation import STEP, Simulation
@@ -50,7 +50,7 @@ def main() -> None:
     config = HighwayConfig()
     seen, action = config.observations()
     begin = time.process_time()
-    dataset = build(config, DatasetGiven(seen=seen, action=action))
+    dataset = build(config, DatasetSpecs(obs_spec=seen, action=action))
     spent = time.process_time() - begin
     print(f"default dataset: {len(dataset.windows('train'))} training windows in {spent:.1f} CPU s")
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from twm_core.nn.interfaces import Dynamics, Embedding
 from twm_core.plugin.registry import discover
-from twm_core.specs import DynamicsGiven, EmbeddingSpec
+from twm_core.specs import DynamicsSpecs, EmbeddingSpec
 
 BAR, TOLERANCE, TOKEN = 0.1, 1e-5, 128
 Result = dict[str, Tensor]
@@ -36,9 +36,9 @@ def multiagent_rssm(heads: int) -> Dynamics:
     registered = discover(environ={}).find("dynamics", "rssm-cat")
     config: Any = registered.load_config().model_validate({"layout": "agents", "heads": heads})
     embedding = EmbeddingSpec(agents=TOKEN)
-    given = DynamicsGiven(embedding=embedding, action=None, latent=config.latent(embedding, None))
+    specs = DynamicsSpecs(embedding=embedding, action=None, latent=config.latent(embedding, None))
     torch.manual_seed(0)
-    return registered.load_build()(config, given)
+    return registered.load_build()(config, specs)
 
 
 class LoopRSSM(nn.Module):

@@ -168,7 +168,7 @@ def traffic_rows(
         if name != "model":
             yield compared("agents.state", "ADE, m", errors["model"], error, name, bar=name == "zero-velocity" and not absolute)
 
-    state = model.seen.get("agents.state")
+    state = model.obs_spec.get("agents.state")
     xy = [state.index("x"), state.index("y")]
     seen = [b["agents.state"][..., xy][b["agents.exists"]].double() for b in batches(training, evenly_spaced(training, 128))]
     middle = torch.cat(seen).mean(dim=0).float()
@@ -198,7 +198,7 @@ def episode_rows(model: WorldModel, dataset: Any, indices: Sequence[int]) -> Ite
     training, windows = dataset.windows("train"), dataset.windows("val")
     generator = torch.Generator().manual_seed(0)
     keys = sorted(model.decode(model.belief(model.observe(windows.batch([0]), generator=generator).posterior).features, None))
-    classes = {k: 2 if k == CONTINUE else model.seen.get(k).classes for k in keys}
+    classes = {k: 2 if k == CONTINUE else model.obs_spec.get(k).classes for k in keys}
 
     def truth(batch: Batch, key: str) -> Tensor:
         value = target(batch, key)[:, _FOLLOWING:].double()
@@ -349,8 +349,8 @@ def main() -> int:
     parser.add_argument("command", choices=("learn", "compare"))
     parser.add_argument("--presets", nargs="+", help="only these")
     parser.add_argument("--commonroad", type=Path, help="folder of CommonRoad recordings; highway only without it")
-    parser.add_argument("--steps", type=int, default=300, help="optimiser steps on traffic")
-    parser.add_argument("--episode-steps", type=int, default=1500, help="optimiser steps on episodes (learn)")
+    parser.add_argument("--steps", type=int, default=300, help="optimizer steps on traffic")
+    parser.add_argument("--episode-steps", type=int, default=1500, help="optimizer steps on episodes (learn)")
     parser.add_argument("--batch", type=int, default=8, help="windows in a batch (compare)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="learn takes the first")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")

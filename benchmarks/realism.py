@@ -41,14 +41,14 @@ from twm_core.errors import TwmError, UsageError
 from twm_core.evaluation.engine import window_seed
 from twm_core.evaluation.forecast import Forecast, Truth
 from twm_core.evaluation.interfaces import Forecaster, Metric
-from twm_core.evaluation.truth import Roads, truth_of
+from twm_core.evaluation.truth import RoadMaps, truth_of
 from twm_core.nn.batches import slice_time
 from twm_core.nn.build import build_dataset
 from twm_core.nn.world_model import WorldModel
 from twm_core.plugin.registry import Registry, discover
 from twm_core.recipe.assembly import assemble
 from twm_core.recipe.layers import Layer, option_layer, resolve
-from twm_core.specs import BaselineGiven, ForecastSpec, MetricGiven
+from twm_core.specs import BaselineSpecs, ForecastSpec, MetricSpecs
 from twm_core.training.run import train
 from twm_realism.closed_loop import ClosedLoop
 from twm_realism.lane_keeping import OnLanes
@@ -95,7 +95,7 @@ class ByModel(Forecaster):
         return Forecast(states=decoded["agents.state"].mean)
 
 
-class WindowRoads(Roads):
+class WindowRoads(RoadMaps):
     """The road maps of a split, and that of the window at hand."""
 
     window: RoadMap | None = None
@@ -113,7 +113,7 @@ class WindowRoads(Roads):
 def truths(dataset: Dataset, windows: Windows, indices: Sequence[int], roads: WindowRoads) -> Iterator[Truth]:
     """One window after another, with its road map."""
     for index in indices:
-        yield truth_of(windows.batch([index]), dataset.seen, [index], roads)
+        yield truth_of(windows.batch([index]), dataset.obs_spec, [index], roads)
 
 
 def oracle(truth: Truth) -> Forecast:
@@ -132,15 +132,15 @@ def forecasters(
     for name in names:
         if name in installed:
             config = installed[name].load_config()()
-            lacking = config.accepts(dataset.seen)  # type: ignore[attr-defined]
+            lacking = config.accepts(dataset.obs_spec)  # type: ignore[attr-defined]
             if lacking is not None:
                 print(f"{name} is left out: {lacking}")
                 continue
-            built: Forecaster = installed[name].load_build()(config, BaselineGiven(seen=dataset.seen))
+            built: Forecaster = installed[name].load_build()(config, BaselineSpecs(obs_spec=dataset.obs_spec))
             built.fit(dataset.windows("train"))
             found[name] = built
             if set(MOTION) <= set(built.gives.states) and name == "idm":
-                found[f"{name}-on-lanes"] = OnLanes(built, dataset.seen, every=every, road=roads.of_window)
+                found[f"{name}-on-lanes"] = OnLanes(built, dataset.obs_spec, every=every, road=roads.of_window)
         else:
             print(f"{name} is left out: no installed plugin has a baseline of this name")
     return found
@@ -161,14 +161,14 @@ def score(
 
     The draws are the same for every row, so that differences of rows can be judged.
     """
-    seen = dataset.seen
+    obs_spec = dataset.obs_spec
     gives = ForecastSpec(states=_TRUTH) if forecaster is None else forecaster.gives
     registered = registry.find("metric", "realism")
     config = registered.load_config()()
-    lacking = config.accepts(seen, gives)  # type: ignore[attr-defined]
+    lacking = config.accepts(obs_spec, gives)  # type: ignore[attr-defined]
     if lacking is not None:
         raise UsageError(f"metric realism cannot be computed: {lacking}")
-    metric: Metric = registered.load_build()(config, MetricGiven(seen=seen, forecast=gives, samples=samples))
+    metric: Metric = registered.load_build()(config, MetricSpecs(obs_spec=obs_spec, forecast=gives, samples=samples))
     rows: list[np.ndarray[Any, np.dtype[np.float64]]] = []
     spent = {"forecast_s": 0.0, "metric_s": 0.0}
     for truth in truths(dataset, dataset.windows(split), indices, roads):
@@ -178,9 +178,9 @@ def score(
         if forecaster is None:
             forecast = oracle(truth)
         else:
-            observed = slice_time(truth.batch, seen, 0, seen.context)
+            observed = slice_time(truth.batch, obs_spec, 0, obs_spec.context)
             with torch.no_grad():
-                forecast = forecaster.forecast(observed, steps=seen.horizon, samples=samples, generator=generator)
+                forecast = forecaster.forecast(observed, steps=obs_spec.horizon, samples=samples, generator=generator)
         middle = time.perf_counter()
         rows.append(metric.sums(forecast, truth))
         spent["forecast_s"] += middle - begin
@@ -237,14 +237,14 @@ def main(words: Sequence[str] | None = None) -> dict[str, Any]:
         indices = evenly_spaced(windows, given.windows)
         parameters = sum(p.numel() for p in model.parameters())
         print(
-            f"{plan.seen.protocol}, {given.split}: {len(indices)} of {len(windows)} windows,"
-            f" {plan.seen.horizon} steps of {plan.seen.dt:g} s, {given.samples} futures;"
+            f"{plan.obs_spec.protocol}, {given.split}: {len(indices)} of {len(windows)} windows,"
+            f" {plan.obs_spec.horizon} steps of {plan.obs_spec.dt:g} s, {given.samples} futures;"
             f" model of {parameters:,} parameters, step {manifest['step']}"
         )
         rows: dict[str, dict[str, float]] = {}
         drawn: dict[str, np.ndarray[Any, np.dtype[np.float64]]] = {}
         roads = WindowRoads(dataset, given.split)
-        every = round(given.every / plan.seen.dt) * plan.seen.dt
+        every = round(given.every / plan.obs_spec.dt) * plan.obs_spec.dt
         for name, forecaster in forecasters(model, dataset, registry, given.baselines, every=every, roads=roads).items():
             rows[name], drawn[name] = score(
                 forecaster, dataset, registry, roads, split=given.split, indices=indices, samples=given.samples, seed=given.seed
@@ -260,7 +260,7 @@ def main(words: Sequence[str] | None = None) -> dict[str, Any]:
                 )
                 print(f"{name} is {row['below_log']:.4f} [{low:.4f}, {high:.4f}] below the log's realism")
         result = {
-            "protocol": plan.seen.protocol,
+            "protocol": plan.obs_spec.protocol,
             "split": given.split,
             "windows": len(indices),
             "samples": given.samples,

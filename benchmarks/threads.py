@@ -34,9 +34,9 @@ def steps(trainer: Trainer, count: int, at: int) -> tuple[float, float]:
     wall, cpu = time.perf_counter(), time.process_time()
     for k, batch in enumerate(batches):
         total, _ = trainer.model(batch, trainer.generator, at + k, None)
-        trainer.optimiser.zero_grad(set_to_none=True)
+        trainer.optimizer.zero_grad(set_to_none=True)
         total.backward()
-        trainer.optimiser.step()
+        trainer.optimizer.step()
     return time.perf_counter() - wall, time.process_time() - cpu
 
 

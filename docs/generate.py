@@ -36,7 +36,7 @@ from twm_core.testing.checks import CHECKS
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- components: begin -->", "<!-- components: end -->"
 GENERATED, GENERATED_END = "<!-- generated: begin -->", "<!-- generated: end -->"
-WITHOUT_GIVEN = ("reader", "renderer", "simulator")
+WITHOUT_SPECS = ("reader", "renderer", "simulator")
 """Kinds whose `build` takes the config alone."""
 
 NOTE = "<!-- Written by docs/generate.py. Edit the code it reads, not this file. -->"
@@ -139,9 +139,9 @@ def contract(kind: Kind) -> str:
     """The generated part of a kind's page: methods of its config, its class, its checks."""
     module, _, attribute = kind.interface.partition(":")
     interface = getattr(importlib.import_module(module), attribute)
-    given = "" if kind.name in WITHOUT_GIVEN else ", given"
+    second = "" if kind.name in WITHOUT_SPECS else ", name" if kind.name == "protocol" else ", specs"
     lines = [f"class {kind.config.__name__}({kind.config.__mro__[1].__name__})", *surface.members(kind.config), ""]
-    lines += [f"build(config{given}) -> {attribute}", "", f"class {attribute}"]
+    lines += [f"build(config{second}) -> {attribute}", "", f"class {attribute}"]
     # torch's own optimizer is described by torch.
     lines += ["    step(closure=None)"] if kind.name == "optimizer" else surface.members(interface)
     names = ", ".join(f"`{c.name}`" for c in CHECKS[kind.name])

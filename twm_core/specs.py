@@ -248,14 +248,14 @@ class Score(Spec):
     at: float | None = None
 
 
-class EncoderGiven(Spec):
+class EncoderSpecs(Spec):
     """What an encoder's `build` receives beside its config."""
 
-    seen: ObservationSpec
+    obs_spec: ObservationSpec
     embedding: EmbeddingSpec
 
 
-class DynamicsGiven(Spec):
+class DynamicsSpecs(Spec):
     """What a dynamics' `build` receives beside its config."""
 
     embedding: EmbeddingSpec
@@ -263,25 +263,25 @@ class DynamicsGiven(Spec):
     latent: LatentSpec
 
 
-class DecoderGiven(Spec):
+class DecoderSpecs(Spec):
     """What a decoder's `build` receives beside its config; `embedding` is for those that decode the future ahead from tokens."""
 
     latent: LatentSpec
-    seen: ObservationSpec
+    obs_spec: ObservationSpec
     output: OutputSpec
     embedding: EmbeddingSpec = Field(default_factory=EmbeddingSpec)
 
 
-class LossGiven(Spec):
+class LossSpecs(Spec):
     """What a loss' `build` receives beside its config."""
 
     output: OutputSpec
     latent: LatentSpec
-    seen: ObservationSpec
+    obs_spec: ObservationSpec
 
 
 @dataclass(frozen=True)
-class OptimizerGiven:
+class OptimizerSpecs:
     """What an optimizer's `build` receives beside its config.
 
     Attributes:
@@ -293,22 +293,22 @@ class OptimizerGiven:
     lr: float
 
 
-class DatasetGiven(Spec):
+class DatasetSpecs(Spec):
     """What a dataset's `build` receives beside its config."""
 
-    seen: ObservationSpec
+    obs_spec: ObservationSpec
     action: ActionSpec | None
 
 
-class MetricGiven(Spec):
+class MetricSpecs(Spec):
     """What a metric's `build` receives beside its config."""
 
-    seen: ObservationSpec
+    obs_spec: ObservationSpec
     forecast: ForecastSpec
     samples: int
 
 
-class BaselineGiven(Spec):
+class BaselineSpecs(Spec):
     """What a baseline's `build` receives beside its config."""
 
-    seen: ObservationSpec
+    obs_spec: ObservationSpec

@@ -38,7 +38,7 @@ def build(*, image: bool) -> tuple[object, dotdict]:
 def training(*, image: bool) -> Job:
     """Loss, gradient and update on the common batch."""
     world_model, cfg = build(image=image)
-    optimiser = LaProp(world_model.parameters())
+    optimizer = LaProp(world_model.parameters())
     batch = {k: v.transpose(0, 1).contiguous() for k, v in inputs(image=image).items()}
     actions = torch.cat((torch.zeros_like(batch["action"][:1]), batch["action"][:-1]))
     flags = {k: batch[k].float().unsqueeze(-1) for k in ("is_first", "is_terminal")}
@@ -58,9 +58,9 @@ def training(*, image: bool) -> Job:
             entropies=False,
             **options,
         )
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        optimiser.step()
+        optimizer.step()
 
     return sum(p.numel() for p in world_model.parameters()), step
 

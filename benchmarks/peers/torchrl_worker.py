@@ -100,7 +100,7 @@ def training() -> Job:
         world_model, kl_mode="separate", unimix=0.01, lambda_continue=1.0, continue_target_scale=1 - 1 / 333, reco_symlog=True
     )
     loss.set_keys(pixels="vector")
-    optimiser = DreamerV3Optimizer(world_model.parameters())
+    optimizer = DreamerV3Optimizer(world_model.parameters())
     batch = inputs(image=False)
     data = TensorDict(
         {
@@ -120,9 +120,9 @@ def training() -> Job:
     def step() -> None:
         losses, _ = loss(data.clone(False))
         total = sum(v.sum() for k, v in losses.items() if k.startswith("loss_"))
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         total.backward()
-        optimiser.step()
+        optimizer.step()
 
     return sum(p.numel() for p in world_model.parameters()), step
 

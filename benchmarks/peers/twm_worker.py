@@ -13,12 +13,12 @@ from twm_core.plugin.registry import discover
 from twm_core.recipe.fusion import FusionConfig
 from twm_core.specs import (
     ActionSpec,
-    DecoderGiven,
-    DynamicsGiven,
-    EncoderGiven,
+    DecoderSpecs,
+    DynamicsSpecs,
+    EncoderSpecs,
     Feature,
     KeySpec,
-    LossGiven,
+    LossSpecs,
     ObservationSpec,
     OutputSpec,
 )
@@ -36,7 +36,7 @@ def make(kind: str, name: str, given: Any, **options: Any) -> tuple[Any, Any]:
 
 def world_model(*, image: bool) -> WorldModel:
     """The world model at the common sizes."""
-    seen = ObservationSpec(
+    obs_spec = ObservationSpec(
         keys=(
             KeySpec(key="image.camera", axes="B T C H W", dtype="uint8", shape=(3, 64, 64))
             if image
@@ -50,23 +50,23 @@ def world_model(*, image: bool) -> WorldModel:
     )
     action = ActionSpec(layout="scene", features=tuple(Feature(name=f"a{i}") for i in range(ACTION)))
     sizes = {"units": UNITS, "layers": 3} | ({"depth": DEPTH} if image else {})
-    config, encoder = make("encoder", "multimodal", lambda c: EncoderGiven(seen=seen, embedding=c.embedding(seen)), **sizes)
-    embedding = config.embedding(seen)
+    config, encoder = make("encoder", "multimodal", lambda c: EncoderSpecs(obs_spec=obs_spec, embedding=c.embedding(obs_spec)), **sizes)
+    embedding = config.embedding(obs_spec)
     rssm = {"deter": DETER, "hidden": HIDDEN, "groups": GROUPS, "classes": CLASSES, "blocks": BLOCKS, "layout": "scene"}
-    given = lambda c: DynamicsGiven(embedding=embedding, action=action, latent=c.latent(embedding, action))  # noqa: E731
-    config, dynamics = make("dynamics", "rssm-cat", given, **rssm)
+    specs = lambda c: DynamicsSpecs(embedding=embedding, action=action, latent=c.latent(embedding, action))  # noqa: E731
+    config, dynamics = make("dynamics", "rssm-cat", specs, **rssm)
     latent = config.latent(embedding, action)
     decoders, outputs = {}, []
     observed = ("image", {"depth": DEPTH, "units": UNITS}) if image else ("vector", {"units": UNITS, "layers": 3})
     for name, options in (observed, ("reward", {"units": UNITS, "layers": 1}), ("continue", {"units": UNITS, "layers": 1})):
         config, decoders[name] = make(
-            "decoder", name, lambda c: DecoderGiven(latent=latent, seen=seen, output=c.output(latent, seen)), **options
+            "decoder", name, lambda c: DecoderSpecs(latent=latent, obs_spec=obs_spec, output=c.output(latent, obs_spec)), **options
         )
-        outputs.append(config.output(latent, seen))
+        outputs.append(config.output(latent, obs_spec))
     output = OutputSpec(keys=tuple(k for o in outputs for k in o.keys))
     losses = {}
     for name in ("nll", "kl"):
-        config, loss = make("loss", name, lambda c: LossGiven(output=output, latent=latent, seen=seen))
+        config, loss = make("loss", name, lambda c: LossSpecs(output=output, latent=latent, obs_spec=obs_spec))
         losses[name] = LossTerm(config, loss)
     fusion = Fusion(config=FusionConfig(), embeddings=[embedding])
     return WorldModel(
@@ -75,7 +75,7 @@ def world_model(*, image: bool) -> WorldModel:
         dynamics=dynamics,
         decoders=decoders,
         losses=losses,
-        seen=seen,
+        obs_spec=obs_spec,
         action=action,
         output=output,
     )
@@ -84,7 +84,7 @@ def world_model(*, image: bool) -> WorldModel:
 def training(*, image: bool) -> Job:
     """Loss, gradient and update on the common batch."""
     model = world_model(image=image)
-    optimiser = LaProp(model.parameters(), lr=4e-5)
+    optimizer = LaProp(model.parameters(), lr=4e-5)
     batch = inputs(image=image)
     batch["image.camera" if image else "vector.state"] = batch.pop("image" if image else "vector")
     batch["is_last"] = batch["is_terminal"]
@@ -92,9 +92,9 @@ def training(*, image: bool) -> Job:
 
     def step() -> None:
         total, _ = model.loss(batch, generator=generator)
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         total.backward()
-        optimiser.step()
+        optimizer.step()
 
     return sum(p.numel() for p in model.parameters()), step
 

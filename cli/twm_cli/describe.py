@@ -60,7 +60,7 @@ def _kind_object(kind: Kind, registry: Registry) -> dict[str, Any]:
     return {
         "kind": kind.name,
         "summary": kind.summary,
-        "given": kind.given,
+        "given": kind.specs,
         "gives": kind.gives,
         "config": f"{kind.config.__module__}:{kind.config.__name__}",
         "interface": kind.interface,
@@ -152,7 +152,7 @@ def _object(registered: Registered, registry: Registry) -> dict[str, Any]:
 def _flow(registered: Registered, registry: Registry) -> list[tuple[str, str]]:
     """What the component is given and gives when it takes its place in the default recipe."""
     kind, name = registered.component.kind, registered.qualified
-    own = [("given", KINDS[kind].given), ("gives", KINDS[kind].gives)]
+    own = [("given", KINDS[kind].specs), ("gives", KINDS[kind].gives)]
     if kind not in RECIPE_KINDS:
         return own
     choice = [name] if KINDS[kind].several else name
@@ -161,10 +161,10 @@ def _flow(registered: Registered, registry: Registry) -> list[tuple[str, str]]:
         plan = assemble(resolve([default_layer(), option_layer(slot, choice, "describe")]), registry)
     except TwmError as error:
         return [("default recipe", f"cannot show what it maps: {error.message}")]
-    seen, embedding, latent, output = plan.seen.describe(), str(plan.embedding), str(plan.latent), str(plan.output)
+    obs_spec, embedding, latent, output = plan.obs_spec.describe(), str(plan.embedding), str(plan.latent), str(plan.output)
     flow = {
-        "dataset": ("", seen),
-        "encoder": (seen, embedding),
+        "dataset": ("", obs_spec),
+        "encoder": (obs_spec, embedding),
         "dynamics": (embedding, latent),
         "decoder": (latent, output),
         "loss": (f"{output}, {latent}", "scalar terms"),

@@ -68,7 +68,7 @@ def _text(folder: Path, manifest: dict[str, Any], weights: dict[str, Any]) -> st
         ("weights", f"{len(weights)} tensors with {numbers:,} numbers (buffers included)"),
         ("sha256", weights_hash),
         ("data sha256", str(manifest.get("dataset_sha256", "not recorded"))),
-        ("sees", ObservationSpec.model_validate(specs["seen"]).describe()),
+        ("input", ObservationSpec.model_validate(specs["obs_spec"]).describe()),
         ("embedding", str(EmbeddingSpec.model_validate(specs["embedding"]))),
         ("latent", str(LatentSpec.model_validate(specs["latent"]))),
         ("output", str(OutputSpec.model_validate(specs["output"]))),

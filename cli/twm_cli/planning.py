@@ -60,7 +60,7 @@ def plan_object(plan: Plan) -> dict[str, Any]:
             for kind, parts in plan.parts.items()
         },
         "specs": {
-            "observations": plan.seen.model_dump(mode="json"),
+            "observations": plan.obs_spec.model_dump(mode="json"),
             "action": None if plan.action is None else plan.action.model_dump(mode="json"),
             "embedding": plan.embedding.model_dump(mode="json"),
             "latent": plan.latent.model_dump(mode="json"),

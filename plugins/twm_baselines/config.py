@@ -12,11 +12,11 @@ from twm_core.kinds.baseline import BaselineConfig
 from twm_core.specs import ForecastSpec, ObservationSpec
 
 
-def lacking(seen: ObservationSpec, features: tuple[str, ...]) -> Mismatch | None:
+def lacking(obs_spec: ObservationSpec, features: tuple[str, ...]) -> Mismatch | None:
     """What batches lack of agents with these features."""
-    if not seen.has("agents.state"):
-        return Mismatch(needs="agents (key 'agents.state')", got=seen.describe())
-    known = [f.name for f in seen.get("agents.state").features]
+    if not obs_spec.has("agents.state"):
+        return Mismatch(needs="agents (key 'agents.state')", got=obs_spec.describe())
+    known = [f.name for f in obs_spec.get("agents.state").features]
     missing = [n for n in features if n not in known]
     if missing:
         return Mismatch(needs=f"features {', '.join(missing)} of agents", got=f"features {', '.join(known)}")
@@ -26,11 +26,11 @@ def lacking(seen: ObservationSpec, features: tuple[str, ...]) -> Mismatch | None
 class MotionConfig(BaselineConfig):
     """A baseline that needs what every traffic dataset has, and forecasts position, heading and velocity."""
 
-    def accepts(self, seen: ObservationSpec) -> Mismatch | None:
+    def accepts(self, obs_spec: ObservationSpec) -> Mismatch | None:
         """Needs agents with position, heading and velocity."""
-        return lacking(seen, MOTION)
+        return lacking(obs_spec, MOTION)
 
-    def gives(self, seen: ObservationSpec) -> ForecastSpec:
+    def gives(self, obs_spec: ObservationSpec) -> ForecastSpec:
         """One future of position, heading and velocity."""
         return ForecastSpec(states=MOTION)
 
@@ -53,7 +53,7 @@ class SampledConstantVelocityConfig(MotionConfig):
     sigma: float = Field(25.0, gt=0, description="Standard deviation of the direction, degrees.")
     straight: bool = Field(True, description="Keep the last direction in the first future, and draw the others; else draw all of them.")
 
-    def gives(self, seen: ObservationSpec) -> ForecastSpec:
+    def gives(self, obs_spec: ObservationSpec) -> ForecastSpec:
         """Several futures of position, heading and velocity."""
         return ForecastSpec(states=MOTION, several=True)
 
@@ -65,9 +65,9 @@ class LeastSquaresConfig(MotionConfig):
 class ConstantTurnRateConfig(MotionConfig):
     """Speed and yaw rate stay."""
 
-    def accepts(self, seen: ObservationSpec) -> Mismatch | None:
+    def accepts(self, obs_spec: ObservationSpec) -> Mismatch | None:
         """Needs a yaw rate too."""
-        return lacking(seen, (*MOTION, "yaw_rate"))
+        return lacking(obs_spec, (*MOTION, "yaw_rate"))
 
 
 class KalmanConfig(MotionConfig):
@@ -85,6 +85,6 @@ class KalmanConfig(MotionConfig):
     fit_windows: int = Field(256, ge=1, description="Most training windows to fit to, evenly spaced.")
     fit_tracks: int = Field(4096, ge=1, description="Most tracks in them to fit to, evenly spaced.")
 
-    def gives(self, seen: ObservationSpec) -> ForecastSpec:
+    def gives(self, obs_spec: ObservationSpec) -> ForecastSpec:
         """Several futures of position, heading and velocity, and the density of positions."""
         return ForecastSpec(states=MOTION, several=True, density=True)

@@ -24,10 +24,10 @@ class IDMConfig(MotionConfig):
     braking: float | None = Field(None, gt=0, description="Comfortable braking b, m/s^2; none: fitted.")
     fit_windows: int = Field(128, ge=1, description="Most training windows to fit to, evenly spaced.")
 
-    def accepts(self, seen: ObservationSpec) -> Mismatch | None:
+    def accepts(self, obs_spec: ObservationSpec) -> Mismatch | None:
         """Needs lengths, and leaders or lanes."""
-        refused = lacking(seen, (*MOTION, "length"))
-        if refused is None and lacking(seen, LEADER) is not None and lacking(seen, LANE) is not None:
-            known = ", ".join(f.name for f in seen.get("agents.state").features)
+        refused = lacking(obs_spec, (*MOTION, "length"))
+        if refused is None and lacking(obs_spec, LEADER) is not None and lacking(obs_spec, LANE) is not None:
+            known = ", ".join(f.name for f in obs_spec.get("agents.state").features)
             return Mismatch(needs=f"features of leaders ({', '.join(LEADER)}) or of lanes ({', '.join(LANE)})", got=f"features {known}")
         return refused

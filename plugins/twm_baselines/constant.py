@@ -22,34 +22,34 @@ from twm_core.angles import wrap_tensor
 from twm_core.data.dataset import Batch
 from twm_core.evaluation.forecast import Forecast
 from twm_core.evaluation.interfaces import Forecaster
-from twm_core.specs import BaselineGiven, ForecastSpec, ObservationSpec
+from twm_core.specs import BaselineSpecs, ForecastSpec, ObservationSpec
 
 
 class ZeroVelocity(Forecaster):
     """Everybody stays where they were last seen, heading included; velocities are 0."""
 
-    def __init__(self, *, seen: ObservationSpec, gives: ForecastSpec) -> None:
-        self.seen = seen
+    def __init__(self, *, obs_spec: ObservationSpec, gives: ForecastSpec) -> None:
+        self.obs_spec = obs_spec
         self.gives = gives
 
     def forecast(self, observed: Batch, *, steps: int, samples: int, generator: torch.Generator) -> Forecast:
-        x, y, heading, vx, vy = motion(observe(observed), self.seen)
+        x, y, heading, vx, vy = motion(observe(observed), self.obs_spec)
         return one_future([x, y, heading, 0 * vx, 0 * vy], steps)
 
 
 class ConstantVelocity(Forecaster):
     """Everybody keeps the last velocity, or the mean of the observed ones (of those that are known: `fresh` says which are not)."""
 
-    def __init__(self, *, seen: ObservationSpec, gives: ForecastSpec, estimate: Literal["last", "mean"]) -> None:
-        self.seen = seen
+    def __init__(self, *, obs_spec: ObservationSpec, gives: ForecastSpec, estimate: Literal["last", "mean"]) -> None:
+        self.obs_spec = obs_spec
         self.gives = gives
         self.estimate = estimate
 
     def forecast(self, observed: Batch, *, steps: int, samples: int, generator: torch.Generator) -> Forecast:
         found = observe(observed)
-        x, y, heading, vx, vy = motion(found, self.seen)
+        x, y, heading, vx, vy = motion(found, self.obs_spec)
         if self.estimate == "mean":
-            vx, vy = mean_velocity(found, self.seen)
+            vx, vy = mean_velocity(found, self.obs_spec)
         t = times(found, steps)
         return one_future([x + vx * t, y + vy * t, heading, vx, vy], steps)
 
@@ -57,14 +57,14 @@ class ConstantVelocity(Forecaster):
 class ConstantTurnRate(Forecaster):
     """Everybody keeps speed and yaw rate."""
 
-    def __init__(self, *, seen: ObservationSpec, gives: ForecastSpec) -> None:
-        self.seen = seen
+    def __init__(self, *, obs_spec: ObservationSpec, gives: ForecastSpec) -> None:
+        self.obs_spec = obs_spec
         self.gives = gives
 
     def forecast(self, observed: Batch, *, steps: int, samples: int, generator: torch.Generator) -> Forecast:
         found = observe(observed)
-        x, y, heading, vx, vy = motion(found, self.seen)
-        (w,) = columns(found.last, self.seen, ("yaw_rate",))
+        x, y, heading, vx, vy = motion(found, self.obs_spec)
+        (w,) = columns(found.last, self.obs_spec, ("yaw_rate",))
         t = times(found, steps)
         angle = w[:, None] * t
         # sin(a)/w and (1 - cos(a))/w with their limits at w = 0.
@@ -81,26 +81,26 @@ def one_future(parts: list[Tensor], steps: int) -> Forecast:
     return Forecast(states=torch.stack(whole, dim=-1)[:, None].float())
 
 
-def mean_velocity(observed: Observed, seen: ObservationSpec) -> list[Tensor]:
+def mean_velocity(observed: Observed, obs_spec: ObservationSpec) -> list[Tensor]:
     """The mean of the known velocities of each agent, `[B,1,A]` for x and y; 0 where none is known."""
     known = observed.exists
-    if any(f.name == "fresh" for f in seen.get("agents.state").features):
-        (fresh,) = columns(observed.state, seen, ("fresh",))
+    if any(f.name == "fresh" for f in obs_spec.get("agents.state").features):
+        (fresh,) = columns(observed.state, obs_spec, ("fresh",))
         known = known & (fresh < 0.5)
     count = known.sum(dim=1, keepdim=True).clamp_min(1)
-    return [torch.where(known, v, 0.0).sum(dim=1, keepdim=True) / count for v in columns(observed.state, seen, ("vx", "vy"))]
+    return [torch.where(known, v, 0.0).sum(dim=1, keepdim=True) / count for v in columns(observed.state, obs_spec, ("vx", "vy"))]
 
 
-def build_zero_velocity(config: ZeroVelocityConfig, given: BaselineGiven) -> ZeroVelocity:
+def build_zero_velocity(config: ZeroVelocityConfig, specs: BaselineSpecs) -> ZeroVelocity:
     """The baseline `zero-velocity`."""
-    return ZeroVelocity(seen=given.seen, gives=config.gives(given.seen))
+    return ZeroVelocity(obs_spec=specs.obs_spec, gives=config.gives(specs.obs_spec))
 
 
-def build_constant_velocity(config: ConstantVelocityConfig, given: BaselineGiven) -> ConstantVelocity:
+def build_constant_velocity(config: ConstantVelocityConfig, specs: BaselineSpecs) -> ConstantVelocity:
     """The baseline `constant-velocity`."""
-    return ConstantVelocity(seen=given.seen, gives=config.gives(given.seen), estimate=config.estimate)
+    return ConstantVelocity(obs_spec=specs.obs_spec, gives=config.gives(specs.obs_spec), estimate=config.estimate)
 
 
-def build_constant_turn_rate(config: ConstantTurnRateConfig, given: BaselineGiven) -> ConstantTurnRate:
+def build_constant_turn_rate(config: ConstantTurnRateConfig, specs: BaselineSpecs) -> ConstantTurnRate:
     """The baseline `constant-turn-rate`."""
-    return ConstantTurnRate(seen=given.seen, gives=config.gives(given.seen))
+    return ConstantTurnRate(obs_spec=specs.obs_spec, gives=config.gives(specs.obs_spec))

@@ -19,9 +19,9 @@ from twm_baselines.car_following import Parameters, Traffic, roll
 from twm_baselines.config_idm import IDMConfig
 from twm_baselines.constant import one_future
 from twm_baselines.driver_fit import Travelled, fit_parameters
-from twm_baselines.in_front import in_front
+from twm_baselines.lane_path import LanePath, lane_path_of
+from twm_baselines.leaders import find_leaders
 from twm_baselines.observed import Observed, columns, motion, observe, times
-from twm_baselines.way import Way, way_of
 from twm_core.angles import wrap_tensor
 from twm_core.data.dataset import Batch, Windows
 from twm_core.data.windows.loader import evenly_spaced
@@ -29,7 +29,7 @@ from twm_core.errors import DataError, UsageError
 from twm_core.evaluation.forecast import Forecast
 from twm_core.evaluation.interfaces import Forecaster
 from twm_core.nn.batches import same_episode, slice_time
-from twm_core.specs import AGENT_TYPES, BaselineGiven, ForecastSpec, ObservationSpec
+from twm_core.specs import AGENT_TYPES, BaselineSpecs, ForecastSpec, ObservationSpec
 
 VEHICLES = ("unknown", "car", "truck", "bus", "motorcycle")
 """Types that drive; who is `unknown` is taken for a vehicle, because the model is asked for where lanes or leaders are."""
@@ -44,7 +44,7 @@ class Scene(NamedTuple):
     """Traffic at the last observed step, and the way of each agent with how far along it the agent already is, `[B,A]`."""
 
     traffic: Traffic
-    way: Way
+    path: LanePath
     begun: Tensor
 
 
@@ -55,9 +55,9 @@ class IDM(Forecaster):
         parameters: Given or fitted; None before `fit` where something has to be.
     """
 
-    def __init__(self, *, config: IDMConfig, seen: ObservationSpec, gives: ForecastSpec) -> None:
+    def __init__(self, *, config: IDMConfig, obs_spec: ObservationSpec, gives: ForecastSpec) -> None:
         self.config = config
-        self.seen = seen
+        self.obs_spec = obs_spec
         self.gives = gives
         self.given = {n: v for n in _FIELDS if (v := getattr(config, n)) is not None}
         self.parameters = Parameters(**self.given) if len(self.given) == len(_FIELDS) else None
@@ -71,7 +71,7 @@ class IDM(Forecaster):
         """
         if self.parameters is not None:
             return
-        if not self.seen.horizon:
+        if not self.obs_spec.horizon:
             raise UsageError("baseline idm: the windows have no predicted steps to fit to", "give all six parameters, or longer windows")
         indices = evenly_spaced(windows, self.config.fit_windows)
         parts = [self._travelled(windows.batch(indices[at : at + _ROWS])) for at in range(0, len(indices), _ROWS)]
@@ -88,8 +88,8 @@ class IDM(Forecaster):
         found = observe(observed)
         scene = self._scene(found, observed["agents.type"])
         travelled, speed = roll(scene.traffic, self.parameters, steps)
-        x, y, direction = scene.way.spread(1).at(scene.begun[:, None] + travelled)
-        kept_x, kept_y, heading, vx, vy = motion(found, self.seen)
+        x, y, direction = scene.path.spread(1).at(scene.begun[:, None] + travelled)
+        kept_x, kept_y, heading, vx, vy = motion(found, self.obs_spec)
         t = times(found, steps)
         driven = scene.traffic.driven[:, None]
         parts = [
@@ -102,16 +102,16 @@ class IDM(Forecaster):
         return one_future(parts, steps)
 
     def _scene(self, found: Observed, kinds: Tensor) -> Scene:
-        last, here, seen = found.last, found.exists[:, -1], self.seen
-        names = {f.name for f in seen.get("agents.state").features}
-        vx, vy = columns(last, seen, ("vx", "vy"))
-        length = columns(last, seen, ("length",))[0]
-        limit = columns(last, seen, ("speed_limit",))[0] if "speed_limit" in names else torch.zeros_like(vx)
-        way = way_of(last, seen)
-        along = vx * way.direction.cos() + vy * way.direction.sin()
+        last, here, obs_spec = found.last, found.exists[:, -1], self.obs_spec
+        names = {f.name for f in obs_spec.get("agents.state").features}
+        vx, vy = columns(last, obs_spec, ("vx", "vy"))
+        length = columns(last, obs_spec, ("length",))[0]
+        limit = columns(last, obs_spec, ("speed_limit",))[0] if "speed_limit" in names else torch.zeros_like(vx)
+        path = lane_path_of(last, obs_spec)
+        along = vx * path.direction.cos() + vy * path.direction.sin()
         types = torch.tensor([AGENT_TYPES.index(n) for n in VEHICLES], device=kinds.device)
         vehicle = torch.isin(torch.where(found.exists.any(dim=1), kinds, -1), types)
-        leader = in_front(last, here, way, seen)
+        leader = find_leaders(last, here, path, obs_spec)
         other = torch.where(leader.leads >= 0, length.gather(1, leader.leads.clamp_min(0)), length)
         traffic = Traffic(
             speed=torch.where(vehicle, along.clamp_min(0.0), torch.hypot(vx, vy)),
@@ -123,14 +123,14 @@ class IDM(Forecaster):
             leader_speed=leader.speed,
             dt=found.dt,
         )
-        return Scene(traffic, way, traffic.speed * found.age)
+        return Scene(traffic, path, traffic.speed * found.age)
 
     def _travelled(self, batch: Batch) -> Travelled:
         """A training batch: its traffic, and how far everybody then travelled."""
-        context = self.seen.context
-        found = observe(slice_time(batch, self.seen, 0, context))
+        context = self.obs_spec.context
+        found = observe(slice_time(batch, self.obs_spec, 0, context))
         scene = self._scene(found, batch["agents.type"])
-        x, y = columns(batch["agents.state"][:, context - 1 :], self.seen, ("x", "y"))
+        x, y = columns(batch["agents.state"][:, context - 1 :], self.obs_spec, ("x", "y"))
         here = batch["agents.exists"][:, context - 1 :]
         here = here & torch.cat([here.new_ones(len(here), 1, 1), same_episode(batch["is_first"], context)[..., None]], dim=1)
         counted = here.cumprod(dim=1)[:, 1:].bool() & scene.traffic.driven[:, None]
@@ -138,6 +138,6 @@ class IDM(Forecaster):
         return Travelled(scene.traffic, torch.where(counted, moved, 0.0).cumsum(dim=1), counted)
 
 
-def build(config: IDMConfig, given: BaselineGiven) -> IDM:
+def build(config: IDMConfig, specs: BaselineSpecs) -> IDM:
     """The baseline `idm`."""
-    return IDM(config=config, seen=given.seen, gives=config.gives(given.seen))
+    return IDM(config=config, obs_spec=specs.obs_spec, gives=config.gives(specs.obs_spec))

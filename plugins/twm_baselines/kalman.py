@@ -24,7 +24,7 @@ from twm_core.data.dataset import Batch, Windows
 from twm_core.errors import UsageError
 from twm_core.evaluation.forecast import Forecast
 from twm_core.evaluation.interfaces import Forecaster
-from twm_core.specs import BaselineGiven, ForecastSpec, ObservationSpec
+from twm_core.specs import BaselineSpecs, ForecastSpec, ObservationSpec
 
 
 class Kalman(Forecaster):
@@ -34,9 +34,9 @@ class Kalman(Forecaster):
         noises: What was given or fitted; None before `fit` where something has to be.
     """
 
-    def __init__(self, *, config: KalmanConfig, seen: ObservationSpec, gives: ForecastSpec) -> None:
+    def __init__(self, *, config: KalmanConfig, obs_spec: ObservationSpec, gives: ForecastSpec) -> None:
         self.config = config
-        self.seen = seen
+        self.obs_spec = obs_spec
         self.gives = gives
         self.noises: Noises | None = None
         if config.process is not None and config.measurement is not None and config.speed is not None:
@@ -51,7 +51,7 @@ class Kalman(Forecaster):
         if self.noises is not None:
             return
         c = self.config
-        position, known, dt = training_tracks(windows, self.seen, most_windows=c.fit_windows, most_tracks=c.fit_tracks)
+        position, known, dt = training_tracks(windows, self.obs_spec, most_windows=c.fit_windows, most_tracks=c.fit_tracks)
         self.noises = fit_noises(
             position,
             known,
@@ -71,13 +71,13 @@ class Kalman(Forecaster):
             )
         found = observe(observed)
         size, _, agents = found.exists.shape
-        position = torch.stack(columns(found.state, self.seen, ("x", "y")), dim=-1).transpose(1, 2).flatten(0, 1)  # N T 2
+        position = torch.stack(columns(found.state, self.obs_spec, ("x", "y")), dim=-1).transpose(1, 2).flatten(0, 1)  # N T 2
         dt = found.dt.double()[:, None].expand(-1, agents).flatten()
         # Measured from where each agent was last seen, so that far from the origin nothing is lost.
-        origin = torch.stack(columns(found.last, self.seen, ("x", "y")), dim=-1).flatten(0, 1).double()  # N 2
+        origin = torch.stack(columns(found.last, self.obs_spec, ("x", "y")), dim=-1).flatten(0, 1).double()  # N 2
         state = run_filter(position - origin[:, None], found.exists.transpose(1, 2).flatten(0, 1), dt, self.noises, self.config.model)
         mean, variance = self._ahead(state, dt, steps)  # N H n 2, N H
-        _, _, heading, _, _ = motion(found, self.seen)
+        _, _, heading, _, _ = motion(found, self.obs_spec)
         paths = self._paths(state, dt, heading[:, 0].flatten(), steps, samples, generator)  # N S H 2 2
         paths[..., 0, :] += origin[:, None, None]
         paths = paths.unflatten(0, (size, agents)).permute(0, 2, 3, 1, 4, 5).float()  # B S H A 2 2
@@ -132,6 +132,6 @@ class Kalman(Forecaster):
         return self.noises
 
 
-def build(config: KalmanConfig, given: BaselineGiven) -> Kalman:
+def build(config: KalmanConfig, specs: BaselineSpecs) -> Kalman:
     """The baseline `kalman`."""
-    return Kalman(config=config, seen=given.seen, gives=config.gives(given.seen))
+    return Kalman(config=config, obs_spec=specs.obs_spec, gives=config.gives(specs.obs_spec))

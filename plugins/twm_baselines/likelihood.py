@@ -31,7 +31,7 @@ FINEST = 0.02
 _ROWS = 64
 
 
-def training_tracks(windows: Windows, seen: ObservationSpec, *, most_windows: int, most_tracks: int) -> tuple[Tensor, Tensor, Tensor]:
+def training_tracks(windows: Windows, obs_spec: ObservationSpec, *, most_windows: int, most_tracks: int) -> tuple[Tensor, Tensor, Tensor]:
     """Positions `[N,T,2]`, whether they are known, bool `[N,T]`, and seconds of a step `[N]`, of tracks that are seen twice at least.
 
     Whole windows are used, predicted steps included: they are training windows.
@@ -39,7 +39,7 @@ def training_tracks(windows: Windows, seen: ObservationSpec, *, most_windows: in
     Raises:
         DataError: There is no such track.
     """
-    state = seen.get("agents.state")
+    state = obs_spec.get("agents.state")
     xy = [state.index("x"), state.index("y")]
     indices = evenly_spaced(windows, most_windows)
     found: list[tuple[Tensor, Tensor, Tensor]] = []

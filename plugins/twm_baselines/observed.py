@@ -47,15 +47,15 @@ def observe(batch: Batch) -> Observed:
     return Observed(state, exists, state.gather(1, index)[:, 0], age, batch["dt"])
 
 
-def columns(state: Tensor, seen: ObservationSpec, names: tuple[str, ...]) -> list[Tensor]:
+def columns(state: Tensor, obs_spec: ObservationSpec, names: tuple[str, ...]) -> list[Tensor]:
     """Features of `[...,F]` by name, `[...]` each."""
-    spec = seen.get("agents.state")
+    spec = obs_spec.get("agents.state")
     return [state[..., spec.index(n)] for n in names]
 
 
-def motion(observed: Observed, seen: ObservationSpec) -> list[Tensor]:
+def motion(observed: Observed, obs_spec: ObservationSpec) -> list[Tensor]:
     """x, y, heading, vx, vy when last seen, `[B,1,A]` each: ready for an axis of predicted steps."""
-    return [c[:, None] for c in columns(observed.last, seen, MOTION)]
+    return [c[:, None] for c in columns(observed.last, obs_spec, MOTION)]
 
 
 def times(observed: Observed, steps: int) -> Tensor:

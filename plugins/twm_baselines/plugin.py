@@ -35,7 +35,7 @@ def twm_components() -> list[Component]:
             name="least-squares",
             summary="Everybody goes on along the line that fits their observed positions best.",
             config="twm_baselines.config:LeastSquaresConfig",
-            build="twm_baselines.line:build",
+            build="twm_baselines.least_squares:build",
         ),
         Component(
             kind="baseline",

@@ -20,28 +20,28 @@ from twm_core.angles import wrap_tensor
 from twm_core.data.dataset import Batch
 from twm_core.evaluation.forecast import Forecast
 from twm_core.evaluation.interfaces import Forecaster
-from twm_core.specs import BaselineGiven, ForecastSpec, ObservationSpec
+from twm_core.specs import BaselineSpecs, ForecastSpec, ObservationSpec
 
 
 class SampledConstantVelocity(Forecaster):
     """Everybody keeps the last speed, each future in a direction of its own.
 
     Args:
-        seen: Spec of the batches.
+        obs_spec: Spec of the batches.
         gives: Spec of the forecasts.
         sigma: Standard deviation of the direction, radians.
         straight: Whether the first future keeps the direction.
     """
 
-    def __init__(self, *, seen: ObservationSpec, gives: ForecastSpec, sigma: float, straight: bool) -> None:
-        self.seen = seen
+    def __init__(self, *, obs_spec: ObservationSpec, gives: ForecastSpec, sigma: float, straight: bool) -> None:
+        self.obs_spec = obs_spec
         self.gives = gives
         self.sigma = sigma
         self.straight = straight
 
     def forecast(self, observed: Batch, *, steps: int, samples: int, generator: torch.Generator) -> Forecast:
         found = observe(observed)
-        x, y, heading, vx, vy = (c[:, None] for c in motion(found, self.seen))  # B 1 1 A
+        x, y, heading, vx, vy = (c[:, None] for c in motion(found, self.obs_spec))  # B 1 1 A
         t = times(found, steps)[:, None]  # B 1 H A
         size, agents = x.shape[0], x.shape[-1]
         angle = self.sigma * torch.randn((size, samples, 1, agents), generator=generator, device=generator.device).to(x.device)
@@ -57,8 +57,8 @@ class SampledConstantVelocity(Forecaster):
         return Forecast(states=states.float(), expected=expected)
 
 
-def build(config: SampledConstantVelocityConfig, given: BaselineGiven) -> SampledConstantVelocity:
+def build(config: SampledConstantVelocityConfig, specs: BaselineSpecs) -> SampledConstantVelocity:
     """The baseline `sampled-constant-velocity`."""
     return SampledConstantVelocity(
-        seen=given.seen, gives=config.gives(given.seen), sigma=math.radians(config.sigma), straight=config.straight
+        obs_spec=specs.obs_spec, gives=config.gives(specs.obs_spec), sigma=math.radians(config.sigma), straight=config.straight
     )

@@ -32,7 +32,7 @@ from twm_core.data.scenario import OBSERVED, Lane, RoadMap, Scenario
 from twm_core.data.windows.protocol import WindowProtocol
 from twm_core.data.windows.scenario_dataset import ScenarioDataset
 from twm_core.errors import DataError
-from twm_core.specs import DatasetGiven
+from twm_core.specs import DatasetSpecs
 from twm_datasets.commonroad_sites import ONE_ROAD, site_of
 from twm_datasets.commonroad_xml import RawFile, read_file
 from twm_datasets.config import COMMONROAD_FEATURES, CommonRoadConfig
@@ -40,7 +40,7 @@ from twm_datasets.holdout import Holdout, RecordedFile, hold_out
 from twm_datasets.tokens import shared, token
 
 
-def build(config: CommonRoadConfig, given: DatasetGiven) -> ScenarioDataset:
+def build(config: CommonRoadConfig, specs: DatasetSpecs) -> ScenarioDataset:
     """Read every file, split, and return the dataset.
 
     Raises:
@@ -52,10 +52,10 @@ def build(config: CommonRoadConfig, given: DatasetGiven) -> ScenarioDataset:
     for scenario, file in zip(scenarios, recorded, strict=True):
         splits[holdout.file[file.name]].append(_owned(scenario, file, holdout))
     stride = config.steps("eval_stride_seconds", config.dt)
-    protocol = WindowProtocol(context=given.seen.context, horizon=given.seen.horizon, stride=stride, max_agents=config.max_agents)
+    protocol = WindowProtocol(context=specs.obs_spec.context, horizon=specs.obs_spec.horizon, stride=stride, max_agents=config.max_agents)
     return ScenarioDataset(
-        seen=given.seen,
-        action=given.action,
+        obs_spec=specs.obs_spec,
+        action=specs.action,
         splits=splits,
         protocol=protocol,
         train_stride=config.steps("stride_seconds", config.dt),

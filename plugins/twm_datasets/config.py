@@ -60,7 +60,7 @@ class CommonRoadConfig(MappedTrafficConfig):
         """Motion, size and lane features of every vehicle, lane and site tokens, the map raster if asked for; no actions."""
         for name in ("stride_seconds", "eval_stride_seconds"):
             self.steps(name, self.dt)
-        seen = traffic_observations(
+        obs_spec = traffic_observations(
             features=COMMONROAD_FEATURES,
             dt=self.dt,
             context=self.steps("observed_seconds", self.dt),
@@ -70,7 +70,7 @@ class CommonRoadConfig(MappedTrafficConfig):
             sites=self.sites,
             raster_size=self.raster_size if self.raster else 0,
         )
-        return seen, None
+        return obs_spec, None
 
 
 STORE_FEATURES = COMMONROAD_FEATURES
@@ -121,7 +121,7 @@ class StoreConfig(MappedTrafficConfig):
             raise UsageError("dataset store: val_share and test_share leave nothing to train on", "lower them")
         for name in ("stride_seconds", "eval_stride_seconds"):
             self.steps(name, self.dt)
-        seen = traffic_observations(
+        obs_spec = traffic_observations(
             features=self.features,
             dt=self.dt,
             context=self.steps("observed_seconds", self.dt),
@@ -131,7 +131,7 @@ class StoreConfig(MappedTrafficConfig):
             sites=self.sites,
             raster_size=self.raster_size if self.raster else 0,
         )
-        return seen, None
+        return obs_spec, None
 
 
 class EthUcyConfig(TrafficConfig):
@@ -162,7 +162,7 @@ class EthUcyConfig(TrafficConfig):
         context, horizon = self.steps("observed_seconds", ETHUCY_DT), self.steps("predicted_seconds", ETHUCY_DT)
         name = f"{self.fold}{'-true' if self.eth_time == 'true' else ''}@{self.convention}"
         window = "" if (context, horizon) == (8, 12) else f"/{context}+{horizon}"
-        seen = traffic_observations(
+        obs_spec = traffic_observations(
             features=ETHUCY_FEATURES, dt=ETHUCY_DT, context=context, horizon=horizon, protocol=f"ethucy-{name}{window}"
         )
-        return seen, None
+        return obs_spec, None

@@ -26,7 +26,7 @@ from twm_core.data.scenario import OBSERVED, OCCLUDED, Scenario
 from twm_core.data.windows.protocol import Counts, WindowProtocol
 from twm_core.data.windows.scenario_dataset import ScenarioDataset
 from twm_core.errors import DataError
-from twm_core.specs import AGENT_TYPES, DatasetGiven
+from twm_core.specs import AGENT_TYPES, DatasetSpecs
 from twm_datasets.config import ETHUCY_DT, ETHUCY_FEATURES, EthUcyConfig
 from twm_datasets.ethucy_text import ETH_TRUE_DT, RECORDINGS, read_rows
 
@@ -49,7 +49,7 @@ STANDARD_COUNTS = {
 """Test windows and scored pedestrians of the standard files, by convention and fold."""
 
 
-def build(config: EthUcyConfig, given: DatasetGiven) -> ScenarioDataset:
+def build(config: EthUcyConfig, specs: DatasetSpecs) -> ScenarioDataset:
     """Read the files of the fold.
 
     Raises:
@@ -69,15 +69,15 @@ def build(config: EthUcyConfig, given: DatasetGiven) -> ScenarioDataset:
         splits[split] = scenarios
         notes[split] = {"gaps between frames": gaps}
     expects: dict[str, Counts] = {}
-    if (given.seen.context, given.seen.horizon) == (8, 12):
+    if (specs.obs_spec.context, specs.obs_spec.horizon) == (8, 12):
         windows, pedestrians = STANDARD_COUNTS[config.convention][config.fold]
         if config.assert_counts and _is_standard(root, config.fold):
             expects["test"] = Counts(windows=windows, agents=pedestrians)
         else:
             notes["test"].update({"windows of the standard files": windows, "agents of the standard files": pedestrians})
     protocol = WindowProtocol(
-        context=given.seen.context,
-        horizon=given.seen.horizon,
+        context=specs.obs_spec.context,
+        horizon=specs.obs_spec.horizon,
         stride=1,
         max_agents=config.max_agents,
         min_scored=2 if config.convention == "sgan" else 1,
@@ -87,8 +87,8 @@ def build(config: EthUcyConfig, given: DatasetGiven) -> ScenarioDataset:
         expects=expects,
     )
     return ScenarioDataset(
-        seen=given.seen,
-        action=given.action,
+        obs_spec=specs.obs_spec,
+        action=specs.action,
         splits=splits,
         protocol=protocol,
         train_stride=config.steps("stride_seconds", ETHUCY_DT),

@@ -28,7 +28,7 @@ from twm_core.data.windows.protocol import Part, WindowProtocol
 from twm_core.data.windows.scenario_dataset import ScenarioDataset
 from twm_core.data.windows.splits import NAMES, Splits, make_splits
 from twm_core.errors import DataError
-from twm_core.specs import DatasetGiven
+from twm_core.specs import DatasetSpecs
 from twm_datasets.config import OPTIONAL_FEATURES, OPTIONAL_PREFIXES, StoreConfig
 from twm_datasets.resample import kept_tracks, resample
 from twm_datasets.tokens import shared, token
@@ -46,7 +46,7 @@ class _Split:
     notes: Counter[str]
 
 
-def build(config: StoreConfig, given: DatasetGiven) -> ScenarioDataset:
+def build(config: StoreConfig, specs: DatasetSpecs) -> ScenarioDataset:
     """Open the stores, split, and return the dataset.
 
     Raises:
@@ -98,10 +98,12 @@ def build(config: StoreConfig, given: DatasetGiven) -> ScenarioDataset:
     }
     stride = config.steps("eval_stride_seconds", config.dt)
     return ScenarioDataset(
-        seen=given.seen,
+        obs_spec=specs.obs_spec,
         action=None,
         splits={name: s.scenarios for name, s in gathered.items()},
-        protocol=WindowProtocol(context=given.seen.context, horizon=given.seen.horizon, stride=stride, max_agents=config.max_agents),
+        protocol=WindowProtocol(
+            context=specs.obs_spec.context, horizon=specs.obs_spec.horizon, stride=stride, max_agents=config.max_agents
+        ),
         train_stride=config.steps("stride_seconds", config.dt),
         train_agents=config.train_agents,
         mirror=config.mirror,

@@ -3,8 +3,8 @@
 An MLP emits, for each agent, five numbers (or, for absolute states, one for each continuous feature) in units of their deviation over
 the training data, and an existence logit. What the numbers mean is a matter of the parametrisation (see `parametrisation.py`): residuals
 to a kinematic prior (`prior.py`), changes, or states. Options add standard deviations (`gaussian.py`), several courses with a probability
-each (`mixture.py`), and a small head of its own for the heading, which emits sine and cosine of the angle that is added. `telling.py`
-makes distributions of what was emitted.
+each (`mixture.py`), and a small head of its own for the heading, which emits sine and cosine of the angle that is added.
+`output_distributions.py` makes distributions of these outputs.
 
 Two forms, by the layout of the latent:
 
@@ -30,12 +30,22 @@ from twm_core.data.dataset import Batch
 from twm_core.errors import PluginError, UsageError
 from twm_core.nn.distributions import Distribution
 from twm_core.nn.interfaces import Anchor, Decoder, Features
-from twm_core.specs import DecoderGiven, KeySpec
+from twm_core.specs import DecoderSpecs, KeySpec
 from twm_decoders.config import MOTION, AgentsConfig
-from twm_decoders.parametrisation import Course, parametrisation
+from twm_decoders.output_distributions import (
+    EXISTS,
+    NUMBERS,
+    STATE,
+    HeadOutputs,
+    blend,
+    of_modes,
+    own,
+    rollout_distributions,
+    step_distributions,
+)
+from twm_decoders.parametrisation import Trajectory, parametrisation
 from twm_decoders.prior import Drift
 from twm_decoders.queries import QUESTION, MotionQuery
-from twm_decoders.telling import EXISTS, NUMBERS, STATE, Emitted, blend, of_modes, own, tell, tell_rollout
 
 _HEADING = MOTION.index("heading")
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"silu": nn.SiLU, "relu": nn.ReLU}
@@ -90,7 +100,7 @@ class AgentsDecoder(Decoder):
         self.spread = nn.Linear(config.width, sets * outputs) if config.distribution != "deterministic" else None
         self.choice = nn.Linear(config.width, sets * self.modes) if config.distribution == "mixture" else None
 
-    def _emit(self, x: Tensor, terms: Sequence[Tensor], agents: int) -> Emitted:
+    def _emit(self, x: Tensor, terms: Sequence[Tensor], agents: int) -> HeadOutputs:
         """Run the MLP from the sums of its first layer, `[...,A,D]` or, for slots, `[...,1,D]`; `agents` is A.
 
         The `terms` are those of the prior, broadcastable to `[...,A,5]`.
@@ -100,23 +110,23 @@ class AgentsDecoder(Decoder):
             x = F.dropout(self.activation(layer(x)), self.dropout, self.training)
         out = self._say(self.head, x, agents)
         unit, numbers = self.scale.unit, self.modes * self.numbers
-        change = unit * self._each(out[..., :numbers])
+        delta = unit * self._each(out[..., :numbers])
         if self.angle is not None:
             sine, cosine = (unit[_HEADING] * self._each(self._say(self.angle, x, agents))).unbind(-1)
             turned = torch.atan2(sine, 1 + cosine).unsqueeze(-1)
-            change = torch.cat([change[..., :_HEADING], turned, change[..., _HEADING + 1 :]], dim=-1)
+            delta = torch.cat([delta[..., :_HEADING], turned, delta[..., _HEADING + 1 :]], dim=-1)
         gated = self.drift is not None and self.drift.gates > 0
         gates = out[..., -len(terms) :].sigmoid() if gated else None
         for i, term in enumerate(terms):
             by = term if gates is None else gates[..., i : i + 1] * term
-            change = change + by.unsqueeze(-3)
+            delta = delta + by.unsqueeze(-3)
         noise = None
         if self.spread is not None:
             noise = unit * (_WIDEST * (self._each(self._say(self.spread, x, agents)) / _WIDEST).tanh()).exp()
-        return Emitted(
-            change=change,
+        return HeadOutputs(
+            delta=delta,
             noise=noise,
-            choice=self._say(self.choice, x, agents) if self.choice is not None else None,
+            mode_logits=self._say(self.choice, x, agents) if self.choice is not None else None,
             exists=out[..., numbers] if self.existence else None,
         )
 
@@ -153,11 +163,13 @@ class AgentsDecoder(Decoder):
         anchor = self._start(features, anchor)
         motion = self._known(anchor)
         x = self._inputs(self._read(features), motion, anchor.exists)
-        said = self._emit(x, self._terms(motion, anchor), motion.shape[-2])
+        outputs = self._emit(x, self._terms(motion, anchor), motion.shape[-2])
         dt = anchor.dt.expand(motion.shape[:-2])
         start = motion.unsqueeze(-3).expand(*motion.shape[:-2], self.modes, -1, -1)
-        course = self.scale.course(start, said.change.unsqueeze(-3), dt.unsqueeze(-1).expand(*dt.shape, self.modes))
-        return tell(Course(course.states.squeeze(-3), course.heading.squeeze(-2)), said, self.scale.unit, self.angles)
+        trajectory = self.scale.trajectory(start, outputs.delta.unsqueeze(-3), dt.unsqueeze(-1).expand(*dt.shape, self.modes))
+        return step_distributions(
+            Trajectory(trajectory.states.squeeze(-3), trajectory.heading.squeeze(-2)), outputs, self.scale.unit, self.angles
+        )
 
     def rollout(self, features: Features, anchor: Anchor | None) -> dict[str, Distribution]:
         anchor = self._start(features, anchor, rollout=True)
@@ -169,41 +181,45 @@ class AgentsDecoder(Decoder):
         dt = anchor.dt[:, None].expand(-1, samples)  # B S
         start = motion[:, None, None].expand(-1, samples, self.modes, -1, -1)  # B S M A 5
         if self.query is not None:
-            course, said = self._feed_back(features, start, anchor, terms, dt)
+            trajectory, outputs = self._feed_back(features, start, anchor, terms, dt)
         else:
             x = self._inputs(self._read(features), motion, anchor.exists)  # B S H A D
-            said = self._emit(x, [term[:, None, None] for term in terms], motion.shape[-2])  # B S H M A ...
-            said = said._replace(change=said.change.movedim(3, 2), noise=None if said.noise is None else said.noise.movedim(3, 2))
-            course = self.scale.course(start, said.change, of_modes(dt, self.modes))
-        return tell_rollout(course, said, self.scale, self.angles, dt)
+            outputs = self._emit(x, [term[:, None, None] for term in terms], motion.shape[-2])  # B S H M A ...
+            outputs = outputs._replace(
+                delta=outputs.delta.movedim(3, 2), noise=None if outputs.noise is None else outputs.noise.movedim(3, 2)
+            )
+            trajectory = self.scale.trajectory(start, outputs.delta, of_modes(dt, self.modes))
+        return rollout_distributions(trajectory, outputs, self.scale, self.angles, dt)
 
-    def _feed_back(self, features: Features, motion: Tensor, anchor: Anchor, terms: Sequence[Tensor], dt: Tensor) -> tuple[Course, Emitted]:
+    def _feed_back(
+        self, features: Features, motion: Tensor, anchor: Anchor, terms: Sequence[Tensor], dt: Tensor
+    ) -> tuple[Trajectory, HeadOutputs]:
         """Step after step, each course asking with its own last state; what is said has the axes of `rollout`."""
         read = self._read(features).unsqueeze(3)  # B S H 1 1 D
         exists = anchor.exists[:, None, None].expand(motion.shape[:-1])
         terms = [x[:, None, None] for x in terms]
         states: list[Tensor] = []
         headings: list[Tensor] = []
-        said: list[Emitted] = []
+        outputs: list[HeadOutputs] = []
         for h in range(read.shape[2]):
             step = self._emit(self._inputs(read[:, :, h], motion, exists), terms, motion.shape[-2])
-            # Course m has asked, so only what is said of course m counts: B S M M A 5 to B S M A 5.
-            step = step._replace(change=own(step.change), noise=None if step.noise is None else own(step.noise))
-            course = self.scale.course(motion, step.change.unsqueeze(-3), of_modes(dt, self.modes))
-            state = course.states.squeeze(-3)
+            # Trajectory m has asked, so only what is said of course m counts: B S M M A 5 to B S M A 5.
+            step = step._replace(delta=own(step.delta), noise=None if step.noise is None else own(step.noise))
+            trajectory = self.scale.trajectory(motion, step.delta.unsqueeze(-3), of_modes(dt, self.modes))
+            state = trajectory.states.squeeze(-3)
             motion = state[..., :NUMBERS]
             states.append(state)
-            headings.append(course.heading.squeeze(-2))
-            said.append(step)
-        first = said[0]
-        choice = None if first.choice is None else first.choice[:, :, :1]  # all courses ask the same at first: B S 1 A M
-        joined = Emitted(
-            change=torch.stack([s.change for s in said], dim=3),
-            noise=torch.stack([s.noise for s in said if s.noise is not None], dim=3) if first.noise is not None else None,
-            choice=choice,
-            exists=torch.stack([blend(s.exists, choice) for s in said if s.exists is not None], dim=2) if self.existence else None,
+            headings.append(trajectory.heading.squeeze(-2))
+            outputs.append(step)
+        first = outputs[0]
+        mode_logits = None if first.mode_logits is None else first.mode_logits[:, :, :1]  # all courses ask the same at first: B S 1 A M
+        joined = HeadOutputs(
+            delta=torch.stack([s.delta for s in outputs], dim=3),
+            noise=torch.stack([s.noise for s in outputs if s.noise is not None], dim=3) if first.noise is not None else None,
+            mode_logits=mode_logits,
+            exists=torch.stack([blend(s.exists, mode_logits) for s in outputs if s.exists is not None], dim=2) if self.existence else None,
         )
-        return Course(torch.stack(states, dim=3), torch.stack(headings, dim=3)), joined
+        return Trajectory(torch.stack(states, dim=3), torch.stack(headings, dim=3)), joined
 
     def _known(self, anchor: Anchor) -> Tensor:
         return torch.where(anchor.exists[..., None], anchor.state[..., self.motion], 0)
@@ -241,10 +257,10 @@ class AgentsDecoder(Decoder):
             self.query.learn(states[..., :NUMBERS], exists)
 
 
-def build(config: AgentsConfig, given: DecoderGiven) -> AgentsDecoder:
+def build(config: AgentsConfig, specs: DecoderSpecs) -> AgentsDecoder:
     """Build the decoder for the layout of the latent; where there are both, agent features are preferred unless slots are asked for."""
-    agents, scene = given.latent.agents, given.latent.scene
+    agents, scene = specs.latent.agents, specs.latent.scene
     pooled = agents is None or config.queries == "slots"
     width = scene if pooled else agents
     assert width is not None
-    return AgentsDecoder(config=config, state=given.seen.get(STATE), width=width, pooled=pooled)
+    return AgentsDecoder(config=config, state=specs.obs_spec.get(STATE), width=width, pooled=pooled)

@@ -44,7 +44,7 @@ class AgentsConfig(DecoderConfig):
     parametrisation: Literal["kinematic", "displacement", "absolute"] = Field(
         "kinematic",
         description="What is emitted: a residual to a kinematic prior; the change of position, heading and velocity in the agent's frame, "
-        "without a prior (zeros stand still); or the state itself, normalised by the training data, which does not turn with the world.",
+        "without a prior (zeros stand still); or the state itself, normalized by the training data, which does not turn with the world.",
     )
     prior: Prior = Field(
         "gated-turn",
@@ -82,7 +82,7 @@ class AgentsConfig(DecoderConfig):
         others = [f.name for f in state.features if f.kind in ("continuous", "angle") and f.name not in MOTION]
         return (*MOTION, *(others if self.features == "continuous" else ()))
 
-    def output(self, latent: LatentSpec, seen: ObservationSpec) -> OutputSpec:
+    def output(self, latent: LatentSpec, obs_spec: ObservationSpec) -> OutputSpec:
         """`agents.state` with the decoded features and, if asked for, `agents.exists`.
 
         Any layout of the latent will do for queries `motion`; slots are decoded from features of the scene.
@@ -91,18 +91,20 @@ class AgentsConfig(DecoderConfig):
             Mismatch: There are no agents, they lack a feature that is read, slots have no features of the scene to be decoded from, or more
                 features than the motion are asked of a parametrisation or a distribution that has the motion only.
         """
-        if not seen.has("agents.state"):
-            raise Mismatch(needs="key 'agents.state'", got=seen.describe(), remedy="choose a dataset of traffic, such as --dataset highway")
+        if not obs_spec.has("agents.state"):
+            raise Mismatch(
+                needs="key 'agents.state'", got=obs_spec.describe(), remedy="choose a dataset of traffic, such as --dataset highway"
+            )
         for name in (*MOTION, *self.read):
             try:
-                seen.get("agents.state").index(name)
+                obs_spec.get("agents.state").index(name)
             except Mismatch as mismatch:
                 remedy = "set decoder.agents.prior to 'constant-velocity'" if name in TURN else None
                 raise Mismatch(needs=mismatch.needs, got=mismatch.got, remedy=remedy) from mismatch
         if self.queries == "slots" and latent.scene is None:
             raise Mismatch(needs="features of the scene to decode into slots", got=latent, remedy="set decoder.agents.queries to 'motion'")
         self._check_features()
-        features = self.decoded(seen.get("agents.state"))
+        features = self.decoded(obs_spec.get("agents.state"))
         keys = [OutputKey(key="agents.state", distribution=DISTRIBUTIONS[self.distribution], features=features)]
         if self.existence:
             keys.append(OutputKey(key="agents.exists", distribution="bernoulli"))

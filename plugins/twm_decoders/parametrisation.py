@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 
 from twm_core.angles import wrap_tensor
-from twm_core.nn.normaliser import Normaliser
+from twm_core.nn.normalizer import Normalizer
 from twm_decoders.config import AgentsConfig
 from twm_decoders.kinematics import integrate, residual_between
 from twm_decoders.noise import Memory, Shared, Walk
 
 
-class Course(NamedTuple):
+class Trajectory(NamedTuple):
     """States over consecutive steps.
 
     Attributes:
@@ -37,7 +37,7 @@ class Course(NamedTuple):
     heading: Tensor
 
 
-class Parametrisation(Normaliser):
+class Parametrisation(Normalizer):
     """Statistics of the training data and the meaning of what is emitted."""
 
     anchored: bool
@@ -53,7 +53,7 @@ class Parametrisation(Normaliser):
         """Update the statistics with states `[B,T,A,5]` (or more), existence `[B,T,A]` and seconds of a step `[B]`."""
 
     @abstractmethod
-    def course(self, motion: Tensor, emitted: Tensor, dt: Tensor) -> Course:
+    def trajectory(self, motion: Tensor, emitted: Tensor, dt: Tensor) -> Trajectory:
         """The states that follow.
 
         Args:
@@ -94,10 +94,10 @@ class Change(Parametrisation):
         each = dt[:, None].expand(-1, motion.shape[1] - 1)
         self.update(residual_between(motion[:, :-1], motion[:, 1:], each, coasting=self.coasting)[both])
 
-    def course(self, motion: Tensor, emitted: Tensor, dt: Tensor) -> Course:
+    def trajectory(self, motion: Tensor, emitted: Tensor, dt: Tensor) -> Trajectory:
         states = integrate(motion, emitted, dt, coasting=self.coasting)
         heading = torch.cat([motion[..., None, :, 2], states[..., :-1, :, 2]], dim=-2)
-        return Course(states, heading)
+        return Trajectory(states, heading)
 
     def spread(self, noise: Tensor, heading: Tensor, dt: Tensor) -> Tensor:
         return Walk(noise, dt, coasting=self.coasting).spread(heading)
@@ -107,7 +107,7 @@ class Change(Parametrisation):
 
 
 class Absolute(Parametrisation):
-    """States in the world frame, normalised: the form of the first Traffic World Models.
+    """States in the world frame, normalized: the form of the first Traffic World Models.
 
     The statistics of an angle are those of its cosine and sine; mean direction and circular deviation follow from them (Mardia & Jupp,
     "Directional statistics", 2000, section 2.3).
@@ -152,10 +152,10 @@ class Absolute(Parametrisation):
         columns = zip(motion[exists].unbind(-1), self.angles, strict=True)
         self.update(torch.stack([part for x, angle in columns for part in ((x.cos(), x.sin()) if angle else (x,))], dim=-1))
 
-    def course(self, motion: Tensor, emitted: Tensor, dt: Tensor) -> Course:
+    def trajectory(self, motion: Tensor, emitted: Tensor, dt: Tensor) -> Trajectory:
         columns = zip((self.origin + emitted).unbind(-1), self.angles, strict=True)
         # Errors are measured along the axes of the world.
-        return Course(torch.stack([wrap_tensor(x) if angle else x for x, angle in columns], dim=-1), torch.zeros_like(emitted[..., 0]))
+        return Trajectory(torch.stack([wrap_tensor(x) if angle else x for x, angle in columns], dim=-1), torch.zeros_like(emitted[..., 0]))
 
     def spread(self, noise: Tensor, heading: Tensor, dt: Tensor) -> Tensor:
         return noise

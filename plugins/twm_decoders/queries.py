@@ -9,20 +9,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from twm_core.nn.normaliser import Normaliser
+from twm_core.nn.normalizer import Normalizer
 from twm_decoders.kinematics import turn
 
 QUESTION = 7
 
 
-class MotionQuery(Normaliser):
-    """Questions `[...,A,7]`, normalised by the training data: place, direction and velocity in the scene."""
+class MotionQuery(Normalizer):
+    """Questions `[...,A,7]`, normalized by the training data: place, direction and velocity in the scene."""
 
     def __init__(self) -> None:
         super().__init__(QUESTION)
 
     def ask(self, motion: Tensor, exists: Tensor) -> Tensor:
-        """The normalised questions of agents with this motion `[...,A,5]`, 0 before normalising where an agent does not exist."""
+        """The normalized questions of agents with this motion `[...,A,5]`, 0 before normalizing where an agent does not exist."""
         return self(question(motion, exists)).clamp(-10, 10)
 
     def learn(self, motion: Tensor, exists: Tensor) -> None:

@@ -66,7 +66,7 @@ class HighwayConfig(MappedTrafficConfig):
             UsageError: Seconds that are no whole number of steps, a run shorter than a window, an unknown, repeated or shared site.
         """
         self._check()
-        seen = traffic_observations(
+        obs_spec = traffic_observations(
             features=FEATURES,
             dt=self.dt,
             context=self.steps("observed_seconds", self.dt),
@@ -77,8 +77,8 @@ class HighwayConfig(MappedTrafficConfig):
             raster_size=self.raster_size if self.raster else 0,
         )
         if not self.actions:
-            return seen, None
-        return seen, agent_actions(("acceleration", "m/s^2"), Feature(name="lane_intent", kind="categorical", size=3))
+            return obs_spec, None
+        return obs_spec, agent_actions(("acceleration", "m/s^2"), Feature(name="lane_intent", kind="categorical", size=3))
 
     def _check(self) -> None:
         tenths = round(self.dt * 10)

@@ -13,7 +13,7 @@ from twm_core.data.roads.map_crops import RasterOptions
 from twm_core.data.scenario import Scenario
 from twm_core.data.windows.protocol import WindowProtocol
 from twm_core.data.windows.scenario_dataset import ScenarioDataset
-from twm_core.specs import DatasetGiven
+from twm_core.specs import DatasetSpecs
 from twm_highway.config import FEATURES, HighwayConfig
 from twm_highway.record import scenarios
 from twm_highway.simulation import STEP, Simulation
@@ -22,18 +22,18 @@ from twm_highway.sites import SITE_NAMES, lengthened, site_named
 _SPLIT_SEEDS = {"train": 0, "val": 1, "test": 2}
 
 
-def build(config: HighwayConfig, given: DatasetGiven) -> Dataset:
+def build(config: HighwayConfig, specs: DatasetSpecs) -> Dataset:
     """The dataset: deterministic given the config, bit for bit, and simulated anew each time (a few seconds)."""
     splits = simulate(config)
     protocol = WindowProtocol(
-        context=given.seen.context,
-        horizon=given.seen.horizon,
+        context=specs.obs_spec.context,
+        horizon=specs.obs_spec.horizon,
         stride=config.steps("evaluation_stride_seconds", config.dt),
         max_agents=config.max_agents,
     )
     return ScenarioDataset(
-        seen=given.seen,
-        action=given.action,
+        obs_spec=specs.obs_spec,
+        action=specs.action,
         splits=splits,
         protocol=protocol,
         train_stride=config.steps("stride_seconds", config.dt),

@@ -17,9 +17,9 @@ class HuberConfig(OneStepConfig):
 
     beta: float = Field(1.0, gt=0, description="Error (in the decoder's scale) at which the loss turns from square to linear.")
 
-    def accepts(self, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> Mismatch | None:
+    def accepts(self, output: OutputSpec, latent: LatentSpec, obs_spec: ObservationSpec) -> Mismatch | None:
         """Needs a decoder of `agents.state`."""
-        return lacks_key(output, "agents.state") or lacks_truth(seen, "agents.state")
+        return lacks_key(output, "agents.state") or lacks_truth(obs_spec, "agents.state")
 
 
 class ExistenceConfig(OneStepConfig):
@@ -27,9 +27,9 @@ class ExistenceConfig(OneStepConfig):
 
     weight: float = Field(0.1, ge=0, description="Factor on every term of this loss in the sum that is minimised.")
 
-    def accepts(self, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> Mismatch | None:
+    def accepts(self, output: OutputSpec, latent: LatentSpec, obs_spec: ObservationSpec) -> Mismatch | None:
         """Needs a decoder of `agents.exists`."""
-        return lacks_key(output, "agents.exists") or lacks_truth(seen, "agents.exists")
+        return lacks_key(output, "agents.exists") or lacks_truth(obs_spec, "agents.exists")
 
 
 class KLConfig(LossConfig):
@@ -45,7 +45,7 @@ class KLConfig(LossConfig):
         description="What the free nats are a floor of: each latent's KL, summed over its variables, or the average over all latents.",
     )
 
-    def accepts(self, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> Mismatch | None:
+    def accepts(self, output: OutputSpec, latent: LatentSpec, obs_spec: ObservationSpec) -> Mismatch | None:
         """Needs stochastic latents."""
         if latent.family == "none":
             return Mismatch(needs="a stochastic latent (gaussian or categorical)", got=str(latent), remedy="choose --dynamics rssm-cat")
@@ -57,7 +57,7 @@ class RolloutConfig(LossConfig):
 
     samples: int = Field(2, ge=1, description="Futures sampled in training.")
     steps: int | None = Field(None, ge=1, description="Steps of the futures; None: to the end of the window.")
-    grow: int = Field(0, ge=0, description="Optimiser steps over which the futures grow from 1 step to all (a curriculum); 0 is at once.")
+    grow: int = Field(0, ge=0, description="Optimizer steps over which the futures grow from 1 step to all (a curriculum); 0 is at once.")
     beta: float = Field(1.0, gt=0, description="Metres at which the loss turns from square to linear.")
     best: float = Field(1.0, ge=0, description="Factor on the best future of each agent.")
     mean: float = Field(0.3, ge=0, description="Factor on the average over all futures.")
@@ -65,17 +65,17 @@ class RolloutConfig(LossConfig):
     anneal: int = Field(
         0,
         ge=0,
-        description="Optimiser steps over which the number of best futures that best averages falls from all to 1 (evolving winner takes "
+        description="Optimizer steps over which the number of best futures that best averages falls from all to 1 (evolving winner takes "
         "all); 0 is at once.",
     )
     existence: float = Field(1.0, ge=0, description="Factor on the existence of agents in the futures, where it is decoded.")
     overshooting: float = Field(0.0, ge=0, description="Factor on imagined latents against later posteriors; 0 leaves it out.")
     free_nats: float = Field(1.0, ge=0, description="Nats for each latent below which overshooting is not pushed further.")
 
-    def accepts(self, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> Mismatch | None:
+    def accepts(self, output: OutputSpec, latent: LatentSpec, obs_spec: ObservationSpec) -> Mismatch | None:
         """Needs a decoder of `agents.state`, and predicted steps."""
-        return lacks_features(output, seen, "x", "y") or lacks_horizon(
-            seen, "leave the loss rollout out, or choose a dataset whose windows have predicted steps"
+        return lacks_features(output, obs_spec, "x", "y") or lacks_horizon(
+            obs_spec, "leave the loss rollout out, or choose a dataset whose windows have predicted steps"
         )
 
     def branches(self) -> frozenset[Branch]:

@@ -52,7 +52,7 @@ class KeyedConfig(OneStepConfig):
         """The factor on a key."""
         return next((factor for pattern, factor in self.scales.items() if re.match(pattern, key)), 1.0)
 
-    def accepts(self, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> Mismatch | None:
+    def accepts(self, output: OutputSpec, latent: LatentSpec, obs_spec: ObservationSpec) -> Mismatch | None:
         """Needs a decoded key that `keys` matches, and one for every pattern in `scales`."""
         if not any(not k.ahead for k in output.keys):
             return Mismatch(needs="decoded keys", got=str(output), remedy="add a decoder, such as --decoder agents")

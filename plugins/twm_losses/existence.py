@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from twm_core.data.dataset import Batch
-from twm_core.nn.batches import seen_before
+from twm_core.nn.batches import observed_before
 from twm_core.nn.interfaces import Loss, Outputs
 from twm_core.nn.masking import masked_mean
-from twm_core.specs import LossGiven
+from twm_core.specs import LossSpecs
 from twm_losses.branches import branches
 from twm_losses.config import ExistenceConfig
 
@@ -29,7 +29,7 @@ class Existence(Loss):
 
     def forward(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         exists = batch[KEY]
-        mask = seen_before(exists, batch["is_first"])
+        mask = observed_before(exists, batch["is_first"])
         terms = {}
         for name, factor, decoded in branches(self.config, outputs):
             surprise = torch.where(mask, -decoded[KEY].log_prob(exists), 0)
@@ -37,6 +37,6 @@ class Existence(Loss):
         return terms
 
 
-def build(config: ExistenceConfig, given: LossGiven) -> Existence:
+def build(config: ExistenceConfig, specs: LossSpecs) -> Existence:
     """Build the loss."""
     return Existence(config=config)

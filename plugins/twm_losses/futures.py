@@ -80,7 +80,7 @@ def futures(rollout: Rollout | None, batch: Batch, request: RolloutRequest | Non
 
 
 def winners(futures: int, step: int | None, anneal: int) -> int:
-    """How many of the best futures learn at an optimiser step: all at first, 1 after `anneal` steps and outside training."""
+    """How many of the best futures learn at an optimizer step: all at first, 1 after `anneal` steps and outside training."""
     if step is None or step >= anneal:
         return 1
     return max(1, round(futures - (futures - 1) * step / anneal))

@@ -17,7 +17,7 @@ from twm_core.data.dataset import Batch
 from twm_core.nn.distributions import Distribution
 from twm_core.nn.interfaces import Loss, Outputs
 from twm_core.nn.masking import masked_mean
-from twm_core.specs import LossGiven
+from twm_core.specs import LossSpecs
 from twm_losses.branches import branches
 from twm_losses.config import HuberConfig
 from twm_losses.masks import moved
@@ -47,7 +47,7 @@ class Huber(Loss):
         return masked_mean(F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none", beta=self.config.beta), mask)
 
 
-def build(config: HuberConfig, given: LossGiven) -> Huber:
+def build(config: HuberConfig, specs: LossSpecs) -> Huber:
     """Build the loss for the features that the decoder returns."""
-    state = given.seen.get(KEY)
-    return Huber(config=config, features=[state.index(n) for n in given.output.get(KEY).features])
+    state = specs.obs_spec.get(KEY)
+    return Huber(config=config, features=[state.index(n) for n in specs.output.get(KEY).features])

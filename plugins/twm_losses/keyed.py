@@ -21,7 +21,7 @@ from twm_core.nn.distributions import Distribution
 from twm_core.nn.interfaces import Loss, Outputs
 from twm_core.nn.masking import masked_mean
 from twm_core.nn.targets import DERIVED, target
-from twm_core.specs import LossGiven
+from twm_core.specs import LossSpecs
 from twm_losses.branches import branches
 from twm_losses.config_likelihood import KeyedConfig
 from twm_losses.masks import EXISTS, agents_counted, known
@@ -85,11 +85,11 @@ class KeyedLoss(Loss):
         return torch.where(mask.reshape(*mask.shape, *(1,) * (truth.dim() - mask.dim())), truth, torch.zeros_like(truth)), mask
 
 
-def chosen_keys(config: KeyedConfig, given: LossGiven) -> list[Chosen]:
+def chosen_keys(config: KeyedConfig, specs: LossSpecs) -> list[Chosen]:
     """The keys that a config chooses, with their places in the batch."""
     keys = []
-    for key in config.selected(given.output):
-        spec, names = given.seen.get(DERIVED.get(key, key)), given.output.get(key).features
+    for key in config.selected(specs.output):
+        spec, names = specs.obs_spec.get(DERIVED.get(key, key)), specs.output.get(key).features
         columns = [spec.index(n) for n in names]
         everything = columns in ([], list(range(len(spec.features))))
         keys.append(Chosen(key, "A" in spec.axes.split(), None if everything else columns, config.scale(key)))

@@ -19,7 +19,7 @@ from twm_core.errors import PluginError
 from twm_core.nn.distributions import Distribution
 from twm_core.nn.interfaces import Loss, Outputs
 from twm_core.nn.masking import masked_mean
-from twm_core.specs import LossGiven
+from twm_core.specs import LossSpecs
 from twm_losses.config import KLConfig
 
 
@@ -63,6 +63,6 @@ class KL(Loss):
         return torch.where(mask.any(), masked_mean(nats, mask).clamp_min(self.config.free_nats), 0)
 
 
-def build(config: KLConfig, given: LossGiven) -> KL:
+def build(config: KLConfig, specs: LossSpecs) -> KL:
     """Build the loss for the layout of the latent."""
-    return KL(config=config, agents=given.latent.layout == "agents")
+    return KL(config=config, agents=specs.latent.layout == "agents")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from twm_core.data.dataset import Batch
-from twm_core.nn.batches import follows, seen_before
+from twm_core.nn.batches import follows, observed_before
 
 EXISTS = "agents.exists"
 
@@ -26,7 +26,7 @@ def agents_counted(key: str, batch: Batch) -> Tensor:
     """Where a decoded key of agents counts, `[B,T,A]`."""
     exists = batch[EXISTS]
     if key == EXISTS:
-        return seen_before(exists, batch["is_first"])
+        return observed_before(exists, batch["is_first"])
     return torch.cat((torch.zeros_like(exists[:, :1]), moved(batch)), dim=1)
 
 

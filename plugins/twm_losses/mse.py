@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from twm_core.nn.distributions import Distribution
-from twm_core.specs import LossGiven
+from twm_core.specs import LossSpecs
 from twm_losses.config_likelihood import MSEConfig
 from twm_losses.keyed import KeyedLoss, chosen_keys
 
@@ -22,6 +22,6 @@ class MSE(KeyedLoss):
         return squared.flatten(leading).mean(dim=-1) if squared.dim() > leading else squared
 
 
-def build(config: MSEConfig, given: LossGiven) -> MSE:
+def build(config: MSEConfig, specs: LossSpecs) -> MSE:
     """Build the loss for the chosen keys."""
-    return MSE(config=config, keys=chosen_keys(config, given))
+    return MSE(config=config, keys=chosen_keys(config, specs))

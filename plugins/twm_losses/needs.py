@@ -14,9 +14,9 @@ def lacks_key(output: OutputSpec, key: str) -> Mismatch | None:
     return Mismatch(needs=f"a decoder that returns {key!r}", got=str(output), remedy="add --decoder agents")
 
 
-def lacks_features(output: OutputSpec, seen: ObservationSpec, *names: str) -> Mismatch | None:
+def lacks_features(output: OutputSpec, obs_spec: ObservationSpec, *names: str) -> Mismatch | None:
     """None where `agents.state` is decoded and seen with all these features, else what is missing."""
-    refused = lacks_key(output, STATE) or lacks_truth(seen, STATE)
+    refused = lacks_key(output, STATE) or lacks_truth(obs_spec, STATE)
     if refused is not None:
         return refused
     decoded = output.get(STATE).features
@@ -24,7 +24,7 @@ def lacks_features(output: OutputSpec, seen: ObservationSpec, *names: str) -> Mi
     if missing:
         needs = f"decoded features {', '.join(map(repr, missing))} of {STATE!r}"
         return Mismatch(needs=needs, got=f"features {', '.join(decoded) or 'without names'}", remedy="add --decoder agents")
-    known = [f.name for f in seen.get(STATE).features]
+    known = [f.name for f in obs_spec.get(STATE).features]
     missing = [n for n in names if n not in known]
     if missing:
         needs = f"features {', '.join(map(repr, missing))} in key {STATE!r}"
@@ -32,15 +32,15 @@ def lacks_features(output: OutputSpec, seen: ObservationSpec, *names: str) -> Mi
     return None
 
 
-def lacks_truth(seen: ObservationSpec, key: str) -> Mismatch | None:
+def lacks_truth(obs_spec: ObservationSpec, key: str) -> Mismatch | None:
     """None where batches hold `key`, else what is missing."""
-    if seen.has(key):
+    if obs_spec.has(key):
         return None
-    return Mismatch(needs=f"key {key!r}", got=seen.describe(), remedy="choose a dataset of traffic, such as --dataset highway")
+    return Mismatch(needs=f"key {key!r}", got=obs_spec.describe(), remedy="choose a dataset of traffic, such as --dataset highway")
 
 
-def lacks_horizon(seen: ObservationSpec, remedy: str) -> Mismatch | None:
+def lacks_horizon(obs_spec: ObservationSpec, remedy: str) -> Mismatch | None:
     """None where windows have predicted steps, else a refusal with this remedy."""
-    if seen.horizon:
+    if obs_spec.horizon:
         return None
-    return Mismatch(needs="windows with predicted steps", got=seen.describe(), remedy=remedy)
+    return Mismatch(needs="windows with predicted steps", got=obs_spec.describe(), remedy=remedy)

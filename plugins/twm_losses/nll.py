@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from twm_core.nn.distributions import Distribution
-from twm_core.specs import LossGiven
+from twm_core.specs import LossSpecs
 from twm_losses.config_likelihood import NLLConfig
 from twm_losses.keyed import KeyedLoss, chosen_keys
 
@@ -22,6 +22,6 @@ class NLL(KeyedLoss):
         return -decoded.log_prob(truth)
 
 
-def build(config: NLLConfig, given: LossGiven) -> NLL:
+def build(config: NLLConfig, specs: LossSpecs) -> NLL:
     """Build the loss for the chosen keys."""
-    return NLL(config=config, keys=chosen_keys(config, given))
+    return NLL(config=config, keys=chosen_keys(config, specs))

@@ -19,7 +19,7 @@ from torch import Tensor
 from twm_core.data.dataset import Batch
 from twm_core.nn.interfaces import Loss, Outputs
 from twm_core.nn.masking import masked_mean
-from twm_core.specs import LossGiven
+from twm_core.specs import LossSpecs
 from twm_losses.config import RolloutConfig
 from twm_losses.distance import huber_distance
 from twm_losses.futures import futures, winners
@@ -77,13 +77,13 @@ class RolloutLoss(Loss):
         return terms
 
 
-def build(config: RolloutConfig, given: LossGiven) -> RolloutLoss:
+def build(config: RolloutConfig, specs: LossSpecs) -> RolloutLoss:
     """Build the loss for the features that the decoder returns."""
-    state, decoded = given.seen.get("agents.state"), given.output.get("agents.state").features
+    state, decoded = specs.obs_spec.get("agents.state"), specs.output.get("agents.state").features
     return RolloutLoss(
         config=config,
         truth=[state.index(n) for n in ("x", "y")],
         decoded=[decoded.index(n) for n in ("x", "y")],
-        existence=given.output.has("agents.exists"),
-        agents=given.latent.layout == "agents",
+        existence=specs.output.has("agents.exists"),
+        agents=specs.latent.layout == "agents",
     )

@@ -24,7 +24,7 @@ from twm_core.errors import PluginError
 from twm_core.nn.distributions import HasModes
 from twm_core.nn.interfaces import Loss, Outputs
 from twm_core.nn.masking import masked_mean
-from twm_core.specs import LossGiven
+from twm_core.specs import LossSpecs
 from twm_losses.distance import huber
 from twm_losses.futures import futures
 from twm_losses.motion.config import POSITION, WTAConfig
@@ -83,7 +83,7 @@ class WTA(Loss):
         }
 
 
-def build(config: WTAConfig, given: LossGiven) -> WTA:
+def build(config: WTAConfig, specs: LossSpecs) -> WTA:
     """Build the loss for the features that the decoder returns."""
-    truth, decoded = given.seen.get(STATE), given.output.get(STATE).features
+    truth, decoded = specs.obs_spec.get(STATE), specs.output.get(STATE).features
     return WTA(config=config, truth=[truth.index(n) for n in POSITION], decoded=[decoded.index(n) for n in POSITION])

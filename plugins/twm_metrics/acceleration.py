@@ -12,7 +12,7 @@ from torch import Tensor
 
 from twm_core.evaluation.forecast import Forecast, Truth
 from twm_core.evaluation.interfaces import Floats, Metric
-from twm_core.specs import MetricGiven
+from twm_core.specs import MetricSpecs
 from twm_metrics.config_motion import AccelerationConfig
 from twm_metrics.distances import future_weights, positions, ratio
 
@@ -43,6 +43,6 @@ def _second(xy: Tensor, dt: float) -> Tensor:
     return (xy[..., 2:, :, :] - 2 * xy[..., 1:-1, :, :] + xy[..., :-2, :, :]) / dt**2
 
 
-def build(config: AccelerationConfig, given: MetricGiven) -> Acceleration:
+def build(config: AccelerationConfig, specs: MetricSpecs) -> Acceleration:
     """The metric `acceleration`."""
     return Acceleration()

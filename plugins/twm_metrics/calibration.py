@@ -22,7 +22,7 @@ from torch import Tensor
 
 from twm_core.evaluation.forecast import Forecast, Truth
 from twm_core.evaluation.interfaces import Curve, Floats, Metric
-from twm_core.specs import MetricGiven
+from twm_core.specs import MetricSpecs
 from twm_metrics.config_probabilistic import CalibrationConfig
 from twm_metrics.crps import last_direction
 from twm_metrics.distances import future_weights, of_futures, positions, ratio
@@ -107,6 +107,6 @@ def _ece(held: Floats) -> Floats:
     return ratio(np.abs(said - hit).sum(axis=-1), counts.sum(axis=-1))
 
 
-def build(config: CalibrationConfig, given: MetricGiven) -> Calibration:
+def build(config: CalibrationConfig, specs: MetricSpecs) -> Calibration:
     """The metric `calibration`."""
     return Calibration(config)

@@ -18,7 +18,7 @@ from twm_core.evaluation.boxes import nearest_distance
 from twm_core.evaluation.forecast import Forecast, Truth
 from twm_core.evaluation.headings import headings_of
 from twm_core.evaluation.interfaces import Floats, Metric
-from twm_core.specs import MetricGiven
+from twm_core.specs import MetricSpecs
 from twm_metrics.config_motion import CollisionConfig
 from twm_metrics.distances import future_weights, ratio
 
@@ -26,9 +26,9 @@ from twm_metrics.distances import future_weights, ratio
 class Collision(Metric):
     """See the module."""
 
-    def __init__(self, config: CollisionConfig, given: MetricGiven) -> None:
+    def __init__(self, config: CollisionConfig, specs: MetricSpecs) -> None:
         self.radius = config.radius
-        self.states = given.forecast.states
+        self.states = specs.forecast.states
 
     def sums(self, forecast: Forecast, truth: Truth) -> Floats:
         rows = [self._window(b, forecast, truth) for b in range(len(truth.scored))]
@@ -79,6 +79,6 @@ def _sizes(b: int, truth: Truth, who: Tensor, radius: float) -> tuple[Tensor, bo
     return torch.full((len(who), 2), 2 * radius, dtype=torch.float64), False
 
 
-def build(config: CollisionConfig, given: MetricGiven) -> Collision:
+def build(config: CollisionConfig, specs: MetricSpecs) -> Collision:
     """The metric `collision`."""
-    return Collision(config, given)
+    return Collision(config, specs)

@@ -11,10 +11,10 @@ from twm_core.kinds.metric import MetricConfig
 from twm_core.specs import ForecastSpec, ObservationSpec, Score
 
 
-def lacking(seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
+def lacking(obs_spec: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
     """What is missing for a metric of positions."""
-    if not seen.has("agents.state"):
-        return Mismatch(needs="agents (key 'agents.state')", got=seen.describe())
+    if not obs_spec.has("agents.state"):
+        return Mismatch(needs="agents (key 'agents.state')", got=obs_spec.describe())
     if tuple(forecast.states[:2]) != ("x", "y"):
         return Mismatch(needs="forecasts that begin with x and y", got=forecast.states)
     return None
@@ -23,23 +23,23 @@ def lacking(seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
 class PositionsConfig(MetricConfig):
     """Base of metrics that need forecasts of positions and nothing else."""
 
-    def accepts(self, seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
+    def accepts(self, obs_spec: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
         """None where there are agents, and forecasts that begin with x and y."""
-        return lacking(seen, forecast)
+        return lacking(obs_spec, forecast)
 
 
-def shown_steps(seen: ObservationSpec) -> tuple[tuple[int, float], ...]:
+def shown_steps(obs_spec: ObservationSpec) -> tuple[tuple[int, float], ...]:
     """Steps at whole seconds, and the last one, each with its seconds."""
-    every = ((h, round((h + 1) * seen.dt, 6)) for h in range(seen.horizon))
-    return tuple((h, s) for h, s in every if abs(s - round(s)) < 1e-6 or h == seen.horizon - 1)
+    every = ((h, round((h + 1) * obs_spec.dt, 6)) for h in range(obs_spec.horizon))
+    return tuple((h, s) for h, s in every if abs(s - round(s)) < 1e-6 or h == obs_spec.horizon - 1)
 
 
 class DisplacementConfig(PositionsConfig):
     """ADE and FDE of the mean, minADE and minFDE of the best future, and the error at each whole second."""
 
-    def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
+    def scores(self, obs_spec: ObservationSpec, samples: int) -> tuple[Score, ...]:
         """Metres."""
-        times = [s for _, s in shown_steps(seen)]
+        times = [s for _, s in shown_steps(obs_spec)]
         return (
             *(Score(name=n, unit="m") for n in ("ade", "fde", "minade", "minfde")),
             *(Score(name=f"{n}@{s:g}s", unit="m", at=s) for n in ("error", "ade") for s in times),
@@ -53,7 +53,7 @@ class JointDisplacementConfig(PositionsConfig):
 
     radius: float = Field(2.0, gt=0, description="Metres at the last step within which a joint future hits all agents.")
 
-    def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
+    def scores(self, obs_spec: ObservationSpec, samples: int) -> tuple[Score, ...]:
         """Metres, and a share."""
         return (Score(name="minjointade", unit="m"), Score(name="minjointfde", unit="m"), Score(name="joint_miss_rate"))
 
@@ -61,7 +61,7 @@ class JointDisplacementConfig(PositionsConfig):
 class ExistenceConfig(PositionsConfig):
     """F1 of "this agent is there"; forecasters that do not say claim that whoever is there stays."""
 
-    def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
+    def scores(self, obs_spec: ObservationSpec, samples: int) -> tuple[Score, ...]:
         """A share."""
         return (Score(name="f1", better="higher"),)
 
@@ -71,6 +71,6 @@ class PresenceConfig(PositionsConfig):
 
     over: ClassVar[Literal["agents", "windows"]] = "windows"
 
-    def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
+    def scores(self, obs_spec: ObservationSpec, samples: int) -> tuple[Score, ...]:
         """Agents, and seconds."""
         return (Score(name="count_error", unit="agents"), Score(name="exit_error", unit="s"))

@@ -15,7 +15,7 @@ class MissRateConfig(PositionsConfig):
 
     radius: float = Field(2.0, gt=0, description="Metres at the last predicted step within which a future hits.")
 
-    def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
+    def scores(self, obs_spec: ObservationSpec, samples: int) -> tuple[Score, ...]:
         """A share."""
         return (Score(name="miss_rate"),)
 
@@ -23,9 +23,9 @@ class MissRateConfig(PositionsConfig):
 class RMSEConfig(PositionsConfig):
     """Root mean square error of the mean future at each whole second, pooled over agents."""
 
-    def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
+    def scores(self, obs_spec: ObservationSpec, samples: int) -> tuple[Score, ...]:
         """Metres."""
-        return tuple(Score(name=f"rmse@{s:g}s", unit="m", at=s) for _, s in shown_steps(seen))
+        return tuple(Score(name=f"rmse@{s:g}s", unit="m", at=s) for _, s in shown_steps(obs_spec))
 
 
 class MovingConfig(PositionsConfig):
@@ -33,7 +33,7 @@ class MovingConfig(PositionsConfig):
 
     speed: float = Field(0.5, gt=0, description="Metres per second that an agent's mean speed over the predicted steps must reach.")
 
-    def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
+    def scores(self, obs_spec: ObservationSpec, samples: int) -> tuple[Score, ...]:
         """Metres, and the share of agents that count."""
         return (Score(name="moving_ade", unit="m"), Score(name="moving_minade", unit="m"), Score(name="moving_share", better="none"))
 
@@ -43,20 +43,20 @@ class HeadingConfig(MetricConfig):
 
     speed: float = Field(0.5, gt=0, description="Metres per second below which a direction of motion does not count.")
 
-    def accepts(self, seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
+    def accepts(self, obs_spec: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
         """Needs headings and velocities, seen and forecast."""
-        missing = lacking(seen, forecast)
+        missing = lacking(obs_spec, forecast)
         if missing is not None:
             return missing
         wanted = ("heading", "vx", "vy")
-        names = [f.name for f in seen.get("agents.state").features]
+        names = [f.name for f in obs_spec.get("agents.state").features]
         if not set(wanted) <= set(names):
             return Mismatch(needs="features heading, vx and vy of agents", got=names)
         if not set(wanted) <= set(forecast.states):
             return Mismatch(needs="forecasts of heading, vx and vy", got=forecast.states)
         return None
 
-    def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
+    def scores(self, obs_spec: ObservationSpec, samples: int) -> tuple[Score, ...]:
         """Radians, averaged over futures, steps and agents."""
         return (Score(name="heading_error", unit="rad"), Score(name="direction_error", unit="rad"))
 
@@ -64,13 +64,13 @@ class HeadingConfig(MetricConfig):
 class AccelerationConfig(MetricConfig):
     """Error of accelerations, from second differences of positions."""
 
-    def accepts(self, seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
+    def accepts(self, obs_spec: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
         """Needs positions of agents, and at least three predicted steps."""
-        if seen.horizon < 3:
-            return Mismatch(needs="at least 3 predicted steps", got=f"{seen.horizon}", remedy="set dataset.predicted_seconds higher")
-        return lacking(seen, forecast)
+        if obs_spec.horizon < 3:
+            return Mismatch(needs="at least 3 predicted steps", got=f"{obs_spec.horizon}", remedy="set dataset.predicted_seconds higher")
+        return lacking(obs_spec, forecast)
 
-    def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
+    def scores(self, obs_spec: ObservationSpec, samples: int) -> tuple[Score, ...]:
         """Metres per second squared: the error, and what forecast and log hold on average."""
         return (
             Score(name="acceleration_error", unit="m/s2"),
@@ -84,6 +84,6 @@ class CollisionConfig(PositionsConfig):
 
     radius: float = Field(0.1, gt=0, description="Metres: half the size of an agent where the data has no sizes (two at 0.2 m touch).")
 
-    def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
+    def scores(self, obs_spec: ObservationSpec, samples: int) -> tuple[Score, ...]:
         """Shares: of agents and futures, and of agents of the log."""
         return (Score(name="collision_rate"), Score(name="collision_rate_log", better="none"))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from twm_core.evaluation.forecast import Forecast, Truth
 from twm_core.evaluation.interfaces import Floats, Metric
-from twm_core.specs import MetricGiven
+from twm_core.specs import MetricSpecs
 from twm_metrics.config_probabilistic import CRPSConfig
 from twm_metrics.distances import future_weights, positions, ratio
 
@@ -61,6 +61,6 @@ def ensemble_crps(off: Tensor, weights: Tensor) -> Tensor:
     return (w * ordered.abs()).sum(dim=1) - 0.5 * spread
 
 
-def build(config: CRPSConfig, given: MetricGiven) -> CRPS:
+def build(config: CRPSConfig, specs: MetricSpecs) -> CRPS:
     """The metric `crps`."""
     return CRPS()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from twm_core.evaluation.forecast import Forecast, Truth
 from twm_core.evaluation.interfaces import Floats, Metric
-from twm_core.specs import MetricGiven
+from twm_core.specs import MetricSpecs
 from twm_metrics.config import DisplacementConfig, shown_steps
 from twm_metrics.distances import of_futures, of_mean, ratio
 
@@ -23,8 +23,8 @@ from twm_metrics.distances import of_futures, of_mean, ratio
 class Displacement(Metric):
     """See the module."""
 
-    def __init__(self, given: MetricGiven) -> None:
-        self.times = shown_steps(given.seen)
+    def __init__(self, specs: MetricSpecs) -> None:
+        self.times = shown_steps(specs.obs_spec)
 
     def sums(self, forecast: Forecast, truth: Truth) -> Floats:
         each, mean, here = of_futures(forecast, truth), of_mean(forecast, truth), truth.here.double()
@@ -44,6 +44,6 @@ class Displacement(Metric):
         return {n: ratio(totals[..., 2 * i], totals[..., 2 * i + 1]) for i, n in enumerate(names)}
 
 
-def build(config: DisplacementConfig, given: MetricGiven) -> Displacement:
+def build(config: DisplacementConfig, specs: MetricSpecs) -> Displacement:
     """The metric `displacement`."""
-    return Displacement(given)
+    return Displacement(specs)

@@ -14,7 +14,7 @@ import torch
 
 from twm_core.evaluation.forecast import Forecast, Truth
 from twm_core.evaluation.interfaces import Floats, Metric
-from twm_core.specs import MetricGiven
+from twm_core.specs import MetricSpecs
 from twm_metrics.config_probabilistic import EnergyScoreConfig
 from twm_metrics.distances import future_weights, of_futures, ratio
 
@@ -39,6 +39,6 @@ class EnergyScore(Metric):
         return {"energy_score": ratio(totals[..., 0], totals[..., 1])}
 
 
-def build(config: EnergyScoreConfig, given: MetricGiven) -> EnergyScore:
+def build(config: EnergyScoreConfig, specs: MetricSpecs) -> EnergyScore:
     """The metric `energy-score`."""
     return EnergyScore()

@@ -8,7 +8,7 @@ import torch
 
 from twm_core.evaluation.forecast import Forecast, Truth
 from twm_core.evaluation.interfaces import Floats, Metric
-from twm_core.specs import MetricGiven
+from twm_core.specs import MetricSpecs
 from twm_metrics.config import ExistenceConfig
 from twm_metrics.distances import ratio
 
@@ -27,6 +27,6 @@ class Existence(Metric):
         return {"f1": ratio(2 * hits, 2 * hits + alarms + misses)}
 
 
-def build(config: ExistenceConfig, given: MetricGiven) -> Existence:
+def build(config: ExistenceConfig, specs: MetricSpecs) -> Existence:
     """The metric `existence`."""
     return Existence()

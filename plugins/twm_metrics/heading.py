@@ -13,7 +13,7 @@ from torch import Tensor
 from twm_core.angles import wrap_tensor
 from twm_core.evaluation.forecast import Forecast, Truth
 from twm_core.evaluation.interfaces import Floats, Metric
-from twm_core.specs import MetricGiven
+from twm_core.specs import MetricSpecs
 from twm_metrics.config_motion import HeadingConfig
 from twm_metrics.distances import future_weights, ratio
 
@@ -21,9 +21,9 @@ from twm_metrics.distances import future_weights, ratio
 class Heading(Metric):
     """See the module."""
 
-    def __init__(self, config: HeadingConfig, given: MetricGiven) -> None:
+    def __init__(self, config: HeadingConfig, specs: MetricSpecs) -> None:
         self.speed = config.speed
-        self.heading, self.vx, self.vy = (given.forecast.states.index(n) for n in ("heading", "vx", "vy"))
+        self.heading, self.vx, self.vy = (specs.forecast.states.index(n) for n in ("heading", "vx", "vy"))
 
     def sums(self, forecast: Forecast, truth: Truth) -> Floats:
         here, weights = truth.here, future_weights(forecast)[:, :, None]  # B S 1 A
@@ -45,6 +45,6 @@ def _apart(a: Tensor, b: Tensor) -> Tensor:
     return wrap_tensor(a - b).abs()
 
 
-def build(config: HeadingConfig, given: MetricGiven) -> Heading:
+def build(config: HeadingConfig, specs: MetricSpecs) -> Heading:
     """The metric `heading`."""
-    return Heading(config, given)
+    return Heading(config, specs)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from twm_core.evaluation.forecast import Forecast, Truth
 from twm_core.evaluation.interfaces import Floats, Metric
-from twm_core.specs import MetricGiven
+from twm_core.specs import MetricSpecs
 from twm_metrics.config import JointDisplacementConfig
 from twm_metrics.distances import of_futures, ratio
 
@@ -43,6 +43,6 @@ class JointDisplacement(Metric):
         return {n: ratio(totals[..., 2 * i], totals[..., 2 * i + 1]) for i, n in enumerate(names)}
 
 
-def build(config: JointDisplacementConfig, given: MetricGiven) -> JointDisplacement:
+def build(config: JointDisplacementConfig, specs: MetricSpecs) -> JointDisplacement:
     """The metric `joint-displacement`."""
     return JointDisplacement(config)

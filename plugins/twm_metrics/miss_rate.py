@@ -8,7 +8,7 @@ import torch
 
 from twm_core.evaluation.forecast import Forecast, Truth
 from twm_core.evaluation.interfaces import Floats, Metric
-from twm_core.specs import MetricGiven
+from twm_core.specs import MetricSpecs
 from twm_metrics.config_motion import MissRateConfig
 from twm_metrics.distances import of_futures, ratio
 
@@ -28,6 +28,6 @@ class MissRate(Metric):
         return {"miss_rate": ratio(totals[..., 0], totals[..., 1])}
 
 
-def build(config: MissRateConfig, given: MetricGiven) -> MissRate:
+def build(config: MissRateConfig, specs: MetricSpecs) -> MissRate:
     """The metric `miss-rate`."""
     return MissRate(config)

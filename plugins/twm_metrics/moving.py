@@ -8,7 +8,7 @@ import torch
 
 from twm_core.evaluation.forecast import Forecast, Truth
 from twm_core.evaluation.interfaces import Floats, Metric
-from twm_core.specs import MetricGiven
+from twm_core.specs import MetricSpecs
 from twm_metrics.config_motion import MovingConfig
 from twm_metrics.distances import of_futures, of_mean, positions, ratio
 
@@ -36,6 +36,6 @@ class Moving(Metric):
         return {"moving_ade": ratio(mean, moves), "moving_minade": ratio(best, moves), "moving_share": ratio(moves, known)}
 
 
-def build(config: MovingConfig, given: MetricGiven) -> Moving:
+def build(config: MovingConfig, specs: MetricSpecs) -> Moving:
     """The metric `moving`."""
     return Moving(config)

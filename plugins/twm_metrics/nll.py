@@ -20,7 +20,7 @@ from torch import Tensor
 
 from twm_core.evaluation.forecast import Forecast, Truth
 from twm_core.evaluation.interfaces import Floats, Metric
-from twm_core.specs import MetricGiven
+from twm_core.specs import MetricSpecs
 from twm_metrics.config_probabilistic import NLLConfig
 from twm_metrics.distances import future_weights, positions, ratio
 
@@ -28,9 +28,9 @@ from twm_metrics.distances import future_weights, positions, ratio
 class NLL(Metric):
     """See the module."""
 
-    def __init__(self, config: NLLConfig, given: MetricGiven) -> None:
+    def __init__(self, config: NLLConfig, specs: MetricSpecs) -> None:
         self.floor, self.least = config.floor, config.least
-        self.several = given.forecast.several
+        self.several = specs.forecast.several
 
     def sums(self, forecast: Forecast, truth: Truth) -> Floats:
         here, true = truth.here, positions(truth)
@@ -79,6 +79,6 @@ def kernel_log_density(futures: Tensor, weights: Tensor, at: Tensor, *, floor: f
     return torch.logsumexp(each + w.clamp_min(1e-300).log(), dim=1) - norm
 
 
-def build(config: NLLConfig, given: MetricGiven) -> NLL:
+def build(config: NLLConfig, specs: MetricSpecs) -> NLL:
     """The metric `nll`."""
-    return NLL(config, given)
+    return NLL(config, specs)

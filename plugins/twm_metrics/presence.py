@@ -16,7 +16,7 @@ from torch import Tensor
 
 from twm_core.evaluation.forecast import Forecast, Truth
 from twm_core.evaluation.interfaces import Floats, Metric
-from twm_core.specs import MetricGiven
+from twm_core.specs import MetricSpecs
 from twm_metrics.config import PresenceConfig
 from twm_metrics.distances import ratio
 
@@ -44,6 +44,6 @@ def _exit(here: Tensor) -> Tensor:
     return here.long().cumprod(dim=1).sum(dim=1)
 
 
-def build(config: PresenceConfig, given: MetricGiven) -> Presence:
+def build(config: PresenceConfig, specs: MetricSpecs) -> Presence:
     """The metric `presence`."""
     return Presence()

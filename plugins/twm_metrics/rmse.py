@@ -9,7 +9,7 @@ import torch
 
 from twm_core.evaluation.forecast import Forecast, Truth
 from twm_core.evaluation.interfaces import Floats, Metric
-from twm_core.specs import MetricGiven
+from twm_core.specs import MetricSpecs
 from twm_metrics.config import shown_steps
 from twm_metrics.config_motion import RMSEConfig
 from twm_metrics.distances import of_mean, ratio
@@ -18,8 +18,8 @@ from twm_metrics.distances import of_mean, ratio
 class RMSE(Metric):
     """See the module."""
 
-    def __init__(self, given: MetricGiven) -> None:
-        self.times = shown_steps(given.seen)
+    def __init__(self, specs: MetricSpecs) -> None:
+        self.times = shown_steps(specs.obs_spec)
 
     def sums(self, forecast: Forecast, truth: Truth) -> Floats:
         square, here = of_mean(forecast, truth).square(), truth.here.double()
@@ -30,6 +30,6 @@ class RMSE(Metric):
         return {f"rmse@{s:g}s": np.sqrt(ratio(totals[..., 2 * i], totals[..., 2 * i + 1])) for i, (_, s) in enumerate(self.times)}
 
 
-def build(config: RMSEConfig, given: MetricGiven) -> RMSE:
+def build(config: RMSEConfig, specs: MetricSpecs) -> RMSE:
     """The metric `rmse`."""
-    return RMSE(given)
+    return RMSE(specs)

@@ -45,21 +45,23 @@ class ModesDecoderConfig(DecoderConfig):
         " one slows down on its path; needs lengths and widths.",
     )
 
-    def output(self, latent: LatentSpec, seen: ObservationSpec) -> OutputSpec:
+    def output(self, latent: LatentSpec, obs_spec: ObservationSpec) -> OutputSpec:
         """The key `agents.futures`, ahead.
 
         Raises:
             Mismatch: There are no agents, nothing is predicted, or features of each agent's latent are to be read and there are none.
         """
-        if not seen.has("agents.state"):
-            raise Mismatch(needs="key 'agents.state'", got=seen.describe(), remedy="choose a dataset of traffic, such as --dataset highway")
+        if not obs_spec.has("agents.state"):
+            raise Mismatch(
+                needs="key 'agents.state'", got=obs_spec.describe(), remedy="choose a dataset of traffic, such as --dataset highway"
+            )
         for name in MOTION:
-            seen.get("agents.state").index(name)
-        if not seen.horizon:
-            raise Mismatch(needs="windows with predicted steps", got=seen.describe(), remedy="set dataset.predicted_seconds above 0")
+            obs_spec.get("agents.state").index(name)
+        if not obs_spec.horizon:
+            raise Mismatch(needs="windows with predicted steps", got=obs_spec.describe(), remedy="set dataset.predicted_seconds above 0")
         if self.joint:
             for name in SIZE:
-                seen.get("agents.state").index(name)
+                obs_spec.get("agents.state").index(name)
         if self.reads == "both" and latent.agents is None:
             remedy = "set decoder.modes.reads to 'tokens', or the dynamics' layout to 'agents'"
             raise Mismatch(needs="features of each agent", got=latent, remedy=remedy)
@@ -88,11 +90,11 @@ class ModesLossConfig(LossConfig):
         description="Factor on the negative log-likelihood of the best future's deviation; it leaves the futures themselves alone.",
     )
     anneal: int = Field(
-        0, ge=0, description="Optimiser steps over which the number of best futures that learn falls from all to 1; 0 is at once."
+        0, ge=0, description="Optimizer steps over which the number of best futures that learn falls from all to 1; 0 is at once."
     )
     observed: int = Field(2, ge=1, description="Observed steps that an agent needs in order to count.")
 
-    def accepts(self, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> Mismatch | None:
+    def accepts(self, output: OutputSpec, latent: LatentSpec, obs_spec: ObservationSpec) -> Mismatch | None:
         """Needs the decoder `modes`, or another that gives the same key."""
         if output.has(KEY) and output.get(KEY).distribution == DISTRIBUTION:
             return None

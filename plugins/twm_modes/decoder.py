@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from twm_core.data.dataset import Batch
 from twm_core.errors import PluginError
 from twm_core.nn.batches import same_episode
+from twm_core.nn.collision_avoidance import avoid_collisions
 from twm_core.nn.distributions import Distribution
-from twm_core.nn.giving_way import give_way
 from twm_core.nn.interfaces import Anchor, Decoder, Embedding, Features
 from twm_core.nn.masking import packs_rows, unpack_rows
-from twm_core.nn.normaliser import Normaliser
-from twm_core.specs import DecoderGiven, KeySpec
+from twm_core.nn.normalizer import Normalizer
+from twm_core.specs import DecoderSpecs, KeySpec
 from twm_modes.config import KEY, MOTION, SIZE, ModesDecoderConfig
 from twm_modes.futures import FutureModes
 from twm_modes.joint import by_progress
@@ -52,7 +52,7 @@ class ModesDecoder(Decoder):
         self.context, self.horizon = context, horizon
         self.both, self.still_speed = config.reads == "both", config.still_speed
         self.size = [state.index(n) for n in SIZE] if config.joint else []
-        self.unit = Normaliser(2)
+        self.unit = Normalizer(2)
         width = config.width
         self.read = nn.Sequential(nn.Linear(inputs, width), nn.LayerNorm(width), nn.GELU())
         self.query = nn.Parameter(0.5 * torch.randn(config.modes + 1, width))
@@ -69,12 +69,12 @@ class ModesDecoder(Decoder):
         if anchor is None or tokens.agents is None:
             raise PluginError("decoder modes: needs tokens of agents and the last known situation", "pass both")
         exists = anchor.exists
-        seen = tokens.agents
+        observed = tokens.agents
         if self.both:
             assert features.agents is not None
-            seen = torch.cat([seen, features.agents], dim=-1)
-        seen = torch.where(exists[..., None], seen, 0)
-        rows = self.read(seen[exists] if packs_rows(exists) else seen.flatten(0, 1))  # R D
+            observed = torch.cat([observed, features.agents], dim=-1)
+        observed = torch.where(exists[..., None], observed, 0)
+        rows = self.read(observed[exists] if packs_rows(exists) else observed.flatten(0, 1))  # R D
         hidden = self.hidden(rows[:, None] + self.query)  # R K+1 D
         increments = self.steps(hidden).float().unflatten(-1, (self.horizon, 2)) * self.unit.std  # R K+1 H 2
         std = self.spread(hidden[:, :-1]).float().exp().clamp(_NARROWEST, _WIDEST)  # R K H
@@ -102,7 +102,7 @@ class ModesDecoder(Decoder):
 
         known = torch.where(anchor.exists[..., None], anchor.state, 0)
         now, extent = known[..., self.motion[:3]], known[..., self.size]
-        done = give_way(scenes, each(now), each(extent), each(anchor.exists), each(anchor.dt))
+        done = avoid_collisions(scenes, each(now), each(extent), each(anchor.exists), each(anchor.dt))
         return done.unflatten(0, (size, futures)).movedim(1, -2)[:, None]
 
     def _integrate(self, moved: Tensor, anchor: Anchor) -> Tensor:
@@ -133,8 +133,8 @@ class ModesDecoder(Decoder):
         self.unit.update(own[both])
 
 
-def build(config: ModesDecoderConfig, given: DecoderGiven) -> ModesDecoder:
+def build(config: ModesDecoderConfig, specs: DecoderSpecs) -> ModesDecoder:
     """Build the head for the tokens of agents (and, on request, the features of their latents)."""
-    inputs = cast(int, given.embedding.agents) + (cast(int, given.latent.agents) if config.reads == "both" else 0)
-    seen = given.seen
-    return ModesDecoder(config=config, state=seen.get(STATE), inputs=inputs, context=seen.context, horizon=seen.horizon)
+    inputs = cast(int, specs.embedding.agents) + (cast(int, specs.latent.agents) if config.reads == "both" else 0)
+    obs_spec = specs.obs_spec
+    return ModesDecoder(config=config, state=obs_spec.get(STATE), inputs=inputs, context=obs_spec.context, horizon=obs_spec.horizon)

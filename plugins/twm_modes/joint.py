@@ -5,7 +5,7 @@ are added where futures are to be joint ones:
 
 * `by_progress` orders each agent's futures from the slowest to the fastest. Future s is then the one in which all are equally slow or fast
   for their circumstances, as in a stream; in any other order a follower goes on where its leader brakes.
-* `twm_core.nn.giving_way` keeps everybody's path and slows down whoever would run into another one.
+* `twm_core.nn.collision_avoidance` keeps everybody's path and slows down whoever would run into another one.
 
 Neither changes what a single agent's distribution over paths is.
 """

@@ -27,7 +27,7 @@ from twm_core.nn.batches import same_episode
 from twm_core.nn.distributions import HasFutures
 from twm_core.nn.interfaces import Loss, Outputs
 from twm_core.nn.masking import masked_mean
-from twm_core.specs import LossGiven
+from twm_core.specs import LossSpecs
 from twm_modes.config import KEY, ModesLossConfig
 
 STATE, EXISTS = "agents.state", "agents.exists"
@@ -35,7 +35,7 @@ _LOG_TWO_PI = math.log(2 * math.pi)
 
 
 def winners(modes: int, step: int | None, anneal: int) -> int:
-    """How many of the best futures learn at an optimiser step: all at first, 1 after `anneal` steps and outside training."""
+    """How many of the best futures learn at an optimizer step: all at first, 1 after `anneal` steps and outside training."""
     if step is None or step >= anneal:
         return 1
     return max(1, round(modes - (modes - 1) * step / anneal))
@@ -99,7 +99,7 @@ class ModesLoss(Loss):
         }
 
 
-def build(config: ModesLossConfig, given: LossGiven) -> ModesLoss:
+def build(config: ModesLossConfig, specs: LossSpecs) -> ModesLoss:
     """Build the loss for the features of the data."""
-    state = given.seen.get(STATE)
+    state = specs.obs_spec.get(STATE)
     return ModesLoss(config=config, position=[state.index("x"), state.index("y")])

@@ -64,14 +64,16 @@ class MultiAgentConfig(EncoderConfig):
         """Width up to and with the Transformer layers."""
         return self.hidden or self.width
 
-    def embedding(self, seen: ObservationSpec) -> EmbeddingSpec:
+    def embedding(self, obs_spec: ObservationSpec) -> EmbeddingSpec:
         """Agent tokens unless they are left out, and a scene token unless pooling is `none`.
 
         Needs `agents.state` with x, y, heading, vx, vy.
         """
-        if not seen.has("agents.state"):
-            raise Mismatch(needs="key 'agents.state'", got=seen.describe(), remedy="choose a dataset of traffic, such as --dataset highway")
-        state = seen.get("agents.state")
+        if not obs_spec.has("agents.state"):
+            raise Mismatch(
+                needs="key 'agents.state'", got=obs_spec.describe(), remedy="choose a dataset of traffic, such as --dataset highway"
+            )
+        state = obs_spec.get("agents.state")
         for name in ("x", "y", "heading", "vx", "vy"):
             state.index(name)
         return EmbeddingSpec(scene=None if self.pooling == "none" else self.width, agents=self.width if self.agent_tokens else None)
@@ -80,8 +82,8 @@ class MultiAgentConfig(EncoderConfig):
         """Steps before its own that a token depends on."""
         return self.history - 1
 
-    def taken(self, seen: ObservationSpec) -> frozenset[str]:
+    def taken(self, obs_spec: ObservationSpec) -> frozenset[str]:
         """Motion and existence, and the tokens whose embedding has a width."""
         wanted = (("agents.type", self.type_width), ("agents.lane", self.lane_width), ("site", self.site_width))
-        tokens = {key for key, width in wanted if width and seen.has(key)}
+        tokens = {key for key, width in wanted if width and obs_spec.has(key)}
         return frozenset({"agents.state", "agents.exists"} | tokens)

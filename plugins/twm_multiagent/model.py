@@ -1,8 +1,8 @@
 """The multi-agent encoder: `agents.state [B,T,A,F]` to agent tokens `[B,T,A,D]` and a scene token `[B,T,D]`.
 
 Each step on its own, or with a few before it (`history`). For each agent: its motion (in its own frame, the scene's or the world's),
-normalised with statistics of the training data, joined by embeddings of type, lane and site; a message from its nearest neighbours
-(relative poses in its frame); Transformer layers over all agents; a normalised projection. After yukiiwong/traffic_wm (Transformer
+normalized with statistics of the training data, joined by embeddings of type, lane and site; a message from its nearest neighbours
+(relative poses in its frame); Transformer layers over all agents; a normalized projection. After yukiiwong/traffic_wm (Transformer
 across agents, embeddings of site, lane and class), by default with own-frame inputs instead of world coordinates, which do not carry
 over to a site that was never seen. The README says how to build that encoder exactly.
 
@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from twm_core.data.dataset import Batch
 from twm_core.nn.interfaces import Embedding, Encoder
 from twm_core.nn.masking import packs_rows, unpack_rows
-from twm_core.nn.normaliser import Normaliser
-from twm_core.specs import EncoderGiven, KeySpec, ObservationSpec
+from twm_core.nn.normalizer import Normalizer
+from twm_core.specs import EncoderSpecs, KeySpec, ObservationSpec
 from twm_multiagent.attention import ACTIVATIONS, AgentLayer, NeighbourPooling, ScenePooling
 from twm_multiagent.config import MultiAgentConfig
 from twm_multiagent.features import NeighbourFeatures, OwnFeatures
@@ -29,14 +29,14 @@ from twm_multiagent.history import PastPath
 class TokenEmbeddings(nn.Module):
     """Embeddings of agent type, lane and site, concatenated or summed; token 0 (unknown) is a learned vector like the others."""
 
-    def __init__(self, config: MultiAgentConfig, seen: ObservationSpec) -> None:
+    def __init__(self, config: MultiAgentConfig, obs_spec: ObservationSpec) -> None:
         super().__init__()
         wanted = (("agents.type", config.type_width), ("agents.lane", config.lane_width), ("site", config.site_width))
-        self.keys = [(key, width) for key, width in wanted if width and seen.has(key)]
+        self.keys = [(key, width) for key, width in wanted if width and obs_spec.has(key)]
         self.tables = nn.ModuleList(
             nn.Embedding(classes, width if config.embeddings == "concat" else config.inside)
             for key, width in self.keys
-            if (classes := seen.get(key).classes)
+            if (classes := obs_spec.get(key).classes)
         )
         self.summed = config.embeddings == "sum"
         self.width = 0 if self.summed else sum(width for _, width in self.keys)
@@ -57,16 +57,16 @@ class TokenEmbeddings(nn.Module):
 class MultiAgentEncoder(Encoder):
     """See the module. Masked agents change nothing; agent tokens are permutation-equivariant, the scene token is invariant."""
 
-    def __init__(self, *, config: MultiAgentConfig, seen: ObservationSpec) -> None:
+    def __init__(self, *, config: MultiAgentConfig, obs_spec: ObservationSpec) -> None:
         super().__init__()
-        state: KeySpec = seen.get("agents.state")
+        state: KeySpec = obs_spec.get("agents.state")
         width, inside = config.width, config.inside
         self.own = OwnFeatures(state, config.frame)
         self.past = PastPath(state, config.history) if config.history > 1 else None
         known = self.own.width + (self.past.width if self.past is not None else 0)
-        self.normaliser = Normaliser(known)
+        self.normaliser = Normalizer(known)
         self.noise, self.dropout = config.noise, config.dropout
-        self.tokens = TokenEmbeddings(config, seen)
+        self.tokens = TokenEmbeddings(config, obs_spec)
         self.input = nn.Linear(known + self.tokens.width, inside)
         self.input_norm = nn.LayerNorm(inside)
         self.activation = ACTIVATIONS[config.activation]
@@ -134,6 +134,6 @@ class MultiAgentEncoder(Encoder):
         return own if self.past is None else torch.cat([own, self.past(state, batch["agents.exists"], batch["is_first"])], dim=-1)
 
 
-def build(config: MultiAgentConfig, given: EncoderGiven) -> MultiAgentEncoder:
-    """Build the encoder for the keys of `given.seen`."""
-    return MultiAgentEncoder(config=config, seen=given.seen)
+def build(config: MultiAgentConfig, specs: EncoderSpecs) -> MultiAgentEncoder:
+    """Build the encoder for the keys of `specs.obs_spec`."""
+    return MultiAgentEncoder(config=config, obs_spec=specs.obs_spec)

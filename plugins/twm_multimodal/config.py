@@ -71,30 +71,30 @@ class MultimodalConfig(EncoderConfig):
     norm: Literal["rms", "layer"] = Field("rms", description="Norm after every layer; layer norm takes the place of the biases.")
     eps: float = Field(1e-4, gt=0, description="Added to the mean square in the norms.")
 
-    def images(self, seen: ObservationSpec) -> list[KeySpec]:
+    def images(self, obs_spec: ObservationSpec) -> list[KeySpec]:
         """The images that are encoded, in the order in which their channels are joined.
 
         Raises:
             Mismatch: The pattern was set and matches nothing.
         """
-        return choose(self.image_keys, images(seen), default=IMAGES, what="images", option=f"{_ENCODER}image_keys")
+        return choose(self.image_keys, images(obs_spec), default=IMAGES, what="images", option=f"{_ENCODER}image_keys")
 
-    def vectors(self, seen: ObservationSpec) -> list[KeySpec]:
+    def vectors(self, obs_spec: ObservationSpec) -> list[KeySpec]:
         """The vectors and labels that are encoded, in the order in which they are joined.
 
         Raises:
             Mismatch: The pattern was set and matches nothing, or a key of that name holds neither vectors nor labels.
         """
-        check_vectors(self.vector_keys, (k for k in seen.keys if k.role == "input"), option=f"{_ENCODER}vector_keys")
-        return choose(self.vector_keys, vectors(seen), default=VECTORS, what="vectors", option=f"{_ENCODER}vector_keys")
+        check_vectors(self.vector_keys, (k for k in obs_spec.keys if k.role == "input"), option=f"{_ENCODER}vector_keys")
+        return choose(self.vector_keys, vectors(obs_spec), default=VECTORS, what="vectors", option=f"{_ENCODER}vector_keys")
 
-    def taken(self, seen: ObservationSpec) -> frozenset[str]:
+    def taken(self, obs_spec: ObservationSpec) -> frozenset[str]:
         """The images, vectors and labels that match.
 
         Raises:
             Mismatch: A pattern was set and matches nothing.
         """
-        return frozenset(k.key for k in (*self.images(seen), *self.vectors(seen)))
+        return frozenset(k.key for k in (*self.images(obs_spec), *self.vectors(obs_spec)))
 
     def channels(self, height: int, width: int) -> tuple[int, ...]:
         """Channels after every stage of the CNN for images of this size.
@@ -108,17 +108,17 @@ class MultimodalConfig(EncoderConfig):
         count = halvings(height, width, self.minres, option=f"{_ENCODER}minres")
         return tuple(self.depth << i for i in range(count))
 
-    def embedding(self, seen: ObservationSpec) -> EmbeddingSpec:
+    def embedding(self, obs_spec: ObservationSpec) -> EmbeddingSpec:
         """One scene token: the vectors' part, if there are any, then the images' part.
 
         Raises:
             Mismatch: No key matches, images differ in size, or their size cannot be halved by every stage.
         """
-        pictures, others = self.images(seen), self.vectors(seen)
+        pictures, others = self.images(obs_spec), self.vectors(obs_spec)
         if not pictures and not others:
             raise Mismatch(
                 needs=f"images (uint8 [B,T,C,H,W]) that match {self.image_keys!r} or vectors that match {self.vector_keys!r}",
-                got=seen.describe(),
+                got=obs_spec.describe(),
                 remedy="choose a dataset with images or vectors, such as --dataset shapes",
             )
         token = self.units if others else 0
@@ -149,16 +149,16 @@ class ImageConfig(DecoderConfig):
     norm: Literal["rms", "layer"] = Field("rms", description="Norm after every layer; layer norm takes the place of the biases.")
     eps: float = Field(1e-4, gt=0, description="Added to the mean square in the norms.")
 
-    def images(self, seen: ObservationSpec) -> list[KeySpec]:
+    def images(self, obs_spec: ObservationSpec) -> list[KeySpec]:
         """The images that are decoded, in the order in which their channels are split.
 
         Raises:
             Mismatch: There is none.
         """
-        found = choose(self.image_keys, images(seen), default=IMAGES, what="images", option=f"{_DECODER}image_keys")
+        found = choose(self.image_keys, images(obs_spec), default=IMAGES, what="images", option=f"{_DECODER}image_keys")
         if not found:
             raise Mismatch(
-                needs="images (uint8 [B,T,C,H,W])", got=seen.describe(), remedy="choose a dataset with images, such as --dataset shapes"
+                needs="images (uint8 [B,T,C,H,W])", got=obs_spec.describe(), remedy="choose a dataset with images, such as --dataset shapes"
             )
         return found
 
@@ -174,7 +174,7 @@ class ImageConfig(DecoderConfig):
         count = halvings(height, width, self.minres, option=f"{_DECODER}minres")
         return tuple(self.depth << i for i in reversed(range(count)))
 
-    def output(self, latent: LatentSpec, seen: ObservationSpec) -> OutputSpec:
+    def output(self, latent: LatentSpec, obs_spec: ObservationSpec) -> OutputSpec:
         """Every image that matches. Reads the scene's features.
 
         Raises:
@@ -183,7 +183,7 @@ class ImageConfig(DecoderConfig):
         """
         if latent.scene is None:
             raise Mismatch(needs="features of the scene", got=latent, remedy="set dynamics.layout to 'scene'")
-        chosen = self.images(seen)
+        chosen = self.images(obs_spec)
         _, height, width = one_size(chosen, option=f"{_DECODER}image_keys")
         channels = self.channels(height, width)
         if self.upsampling == "block-spatial":

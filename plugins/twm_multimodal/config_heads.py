@@ -50,21 +50,21 @@ class VectorConfig(SceneDecoderConfig):
             raise ValueError(f"max_std {self.max_std} is not above min_std {self.min_std}")
         return self
 
-    def decoded(self, seen: ObservationSpec) -> tuple[KeySpec, ...]:
+    def decoded(self, obs_spec: ObservationSpec) -> tuple[KeySpec, ...]:
         """The keys to decode, sorted by name."""
-        fit = {k.key: k for k in vectors(seen)}
+        fit = {k.key: k for k in vectors(obs_spec)}
         return tuple(fit[name] for name in chosen(self.keys, fit))
 
-    def output(self, latent: LatentSpec, seen: ObservationSpec) -> OutputSpec:
+    def output(self, latent: LatentSpec, obs_spec: ObservationSpec) -> OutputSpec:
         """A distribution for every vector and label that `keys` chooses.
 
         Raises:
             Mismatch: There are no features of the scene, nothing is chosen, or what is chosen is no vector or label.
         """
-        keys = self.decoded(seen)
-        check_vectors(self.keys, seen.keys, option="decoder.vector.keys")
+        keys = self.decoded(obs_spec)
+        check_vectors(self.keys, obs_spec.keys, option="decoder.vector.keys")
         if not keys:
-            others = [k.key for k in vectors(seen)]
+            others = [k.key for k in vectors(obs_spec)]
             if others:
                 raise Mismatch(
                     needs=f"vectors or labels that match {self.keys!r}",
@@ -73,7 +73,7 @@ class VectorConfig(SceneDecoderConfig):
                 )
             raise Mismatch(
                 needs=f"vectors [B,T,D] or labels [B,T] that match {self.keys!r}",
-                got=seen.describe(),
+                got=obs_spec.describe(),
                 remedy="choose a dataset with vectors, such as --dataset shapes",
             )
         self.need_scene(latent)
@@ -105,14 +105,16 @@ class RewardConfig(SceneDecoderConfig):
             raise ValueError(f"bins {self.bins} is even, so that no bin stands at 0")
         return self
 
-    def output(self, latent: LatentSpec, seen: ObservationSpec) -> OutputSpec:
+    def output(self, latent: LatentSpec, obs_spec: ObservationSpec) -> OutputSpec:
         """The key `reward`.
 
         Raises:
             Mismatch: The batch holds no reward, or there are no features of the scene.
         """
-        if not seen.has(REWARD):
-            raise Mismatch(needs=f"key {REWARD!r}", got=seen.describe(), remedy="choose a dataset with rewards, such as --dataset shapes")
+        if not obs_spec.has(REWARD):
+            raise Mismatch(
+                needs=f"key {REWARD!r}", got=obs_spec.describe(), remedy="choose a dataset with rewards, such as --dataset shapes"
+            )
         self.need_scene(latent)
         return OutputSpec(keys=(OutputKey(key=REWARD, distribution=self.distribution),))
 
@@ -122,15 +124,15 @@ class ContinueConfig(SceneDecoderConfig):
 
     horizon: float = Field(333.0, gt=1, description="Effective horizon in steps: the discount of each step is 1 - 1/horizon.")
 
-    def output(self, latent: LatentSpec, seen: ObservationSpec) -> OutputSpec:
+    def output(self, latent: LatentSpec, obs_spec: ObservationSpec) -> OutputSpec:
         """The key `continue`.
 
         Raises:
             Mismatch: The batch does not say where episodes end, or there are no features of the scene.
         """
-        if not seen.has(TERMINAL):
+        if not obs_spec.has(TERMINAL):
             raise Mismatch(
-                needs=f"key {TERMINAL!r}", got=seen.describe(), remedy="choose a dataset of episodes that end, such as --dataset shapes"
+                needs=f"key {TERMINAL!r}", got=obs_spec.describe(), remedy="choose a dataset of episodes that end, such as --dataset shapes"
             )
         self.need_scene(latent)
         return OutputSpec(keys=(OutputKey(key=CONTINUE, distribution="continue"),))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from twm_core.data.dataset import Batch
 from twm_core.nn.interfaces import Embedding, Encoder
 from twm_core.nn.symlog import symlog
-from twm_core.specs import EncoderGiven, KeySpec
+from twm_core.specs import EncoderSpecs, KeySpec
 from twm_multimodal.cnn import PlainCNN
 from twm_multimodal.config import MultimodalConfig
 from twm_multimodal.mlp import MLP
@@ -67,6 +67,6 @@ def _cnn(config: MultimodalConfig, images: list[KeySpec]) -> nn.Module:
     return ResidualCNN(inputs=inputs, channels=channels, blocks=config.blocks, norm=config.norm, eps=config.eps)
 
 
-def build(config: MultimodalConfig, given: EncoderGiven) -> Multimodal:
+def build(config: MultimodalConfig, specs: EncoderSpecs) -> Multimodal:
     """Build the encoder for the keys that its patterns choose."""
-    return Multimodal(config=config, images=config.images(given.seen), vectors=config.vectors(given.seen))
+    return Multimodal(config=config, images=config.images(specs.obs_spec), vectors=config.vectors(specs.obs_spec))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from twm_core.nn.distributions import MSE, Continue, Distribution, TwoHot, symexp_bins, symlog_bins
 from twm_core.nn.interfaces import Anchor, Decoder, Features
 from twm_core.nn.linear import dense
-from twm_core.specs import DecoderGiven
+from twm_core.specs import DecoderSpecs
 from twm_multimodal.config_heads import CONTINUE, REWARD, ContinueConfig, RewardConfig
 from twm_multimodal.mlp import MLP
 
@@ -64,13 +64,13 @@ class ContinueDecoder(Decoder):
         return {CONTINUE: Continue(self.head(self.mlp(features.scene)).float().squeeze(-1), self.discount)}
 
 
-def build_reward(config: RewardConfig, given: DecoderGiven) -> RewardDecoder:
+def build_reward(config: RewardConfig, specs: DecoderSpecs) -> RewardDecoder:
     """Build the decoder `reward`."""
-    assert given.latent.scene is not None
-    return RewardDecoder(config=config, width=given.latent.scene)
+    assert specs.latent.scene is not None
+    return RewardDecoder(config=config, width=specs.latent.scene)
 
 
-def build_continue(config: ContinueConfig, given: DecoderGiven) -> ContinueDecoder:
+def build_continue(config: ContinueConfig, specs: DecoderSpecs) -> ContinueDecoder:
     """Build the decoder `continue`."""
-    assert given.latent.scene is not None
-    return ContinueDecoder(config=config, width=given.latent.scene)
+    assert specs.latent.scene is not None
+    return ContinueDecoder(config=config, width=specs.latent.scene)

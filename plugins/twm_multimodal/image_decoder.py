@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from twm_core.nn.distributions import Distribution
 from twm_core.nn.interfaces import Anchor, Decoder, Features
-from twm_core.specs import DecoderGiven, KeySpec, LatentSpec
+from twm_core.specs import DecoderSpecs, KeySpec, LatentSpec
 from twm_multimodal.block_spatial import BlockSpatialCNN
 from twm_multimodal.config import ImageConfig
 from twm_multimodal.pixels import ImageMSE, ImageNormal
@@ -63,6 +63,6 @@ def _cnn(config: ImageConfig, latent: LatentSpec, images: list[KeySpec]) -> nn.M
     )
 
 
-def build(config: ImageConfig, given: DecoderGiven) -> Image:
+def build(config: ImageConfig, specs: DecoderSpecs) -> Image:
     """Build the decoder for the images that its pattern chooses."""
-    return Image(config=config, latent=given.latent, images=config.images(given.seen))
+    return Image(config=config, latent=specs.latent, images=config.images(specs.obs_spec))

@@ -20,9 +20,9 @@ PREFIX = "vector."
 """How keys begin that are meant to be vectors or labels."""
 
 
-def images(seen: ObservationSpec) -> list[KeySpec]:
+def images(obs_spec: ObservationSpec) -> list[KeySpec]:
     """All images, sorted by key."""
-    return _sorted(k for k in seen.keys if k.axes == "B T C H W" and k.dtype == "uint8")
+    return _sorted(k for k in obs_spec.keys if k.axes == "B T C H W" and k.dtype == "uint8")
 
 
 def is_vector(key: KeySpec) -> bool:
@@ -35,9 +35,9 @@ def is_label(key: KeySpec) -> bool:
     return key.axes == "B T" and key.dtype == "int64" and key.classes is not None and key.role == "input"
 
 
-def vectors(seen: ObservationSpec) -> list[KeySpec]:
+def vectors(obs_spec: ObservationSpec) -> list[KeySpec]:
     """All vectors and labels, sorted by key."""
-    return _sorted(k for k in seen.keys if is_vector(k) or is_label(k))
+    return _sorted(k for k in obs_spec.keys if is_vector(k) or is_label(k))
 
 
 def check_vectors(pattern: str, keys: Iterable[KeySpec], *, option: str) -> None:

@@ -20,8 +20,8 @@ from twm_core.data.dataset import Batch
 from twm_core.nn.distributions import MSE, Classes, Distribution, Normal, SymlogMSE
 from twm_core.nn.interfaces import Anchor, Decoder, Features
 from twm_core.nn.linear import dense
-from twm_core.nn.normaliser import Normaliser
-from twm_core.specs import DecoderGiven, KeySpec
+from twm_core.nn.normalizer import Normalizer
+from twm_core.specs import DecoderSpecs, KeySpec
 from twm_multimodal.config_heads import VectorConfig
 from twm_multimodal.keys import is_label
 from twm_multimodal.mlp import MLP
@@ -45,7 +45,7 @@ class MSEHead(nn.Module):
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
         self.pred = dense(inputs, width)
-        self.scale = Normaliser(width)
+        self.scale = Normalizer(width)
 
     def forward(self, x: Tensor) -> Distribution:
         """`[...,inputs]` to a distribution over `[...,width]`."""
@@ -59,7 +59,7 @@ class NormalHead(nn.Module):
         super().__init__()
         self.pred = dense(inputs, width)
         self.spread = dense(inputs, width)
-        self.scale = Normaliser(width)
+        self.scale = Normalizer(width)
         self.least, self.most = least, most
 
     def forward(self, x: Tensor) -> Distribution:
@@ -124,7 +124,7 @@ def _head(config: VectorConfig, key: KeySpec, inputs: int) -> nn.Module:
     return SymlogHead(inputs, width) if config.distribution == "symlog-mse" else MSEHead(inputs, width)
 
 
-def build(config: VectorConfig, given: DecoderGiven) -> VectorDecoder:
+def build(config: VectorConfig, specs: DecoderSpecs) -> VectorDecoder:
     """Build the decoder for the chosen keys."""
-    assert given.latent.scene is not None
-    return VectorDecoder(config=config, keys=config.decoded(given.seen), width=given.latent.scene)
+    assert specs.latent.scene is not None
+    return VectorDecoder(config=config, keys=config.decoded(specs.obs_spec), width=specs.latent.scene)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from twm_core.specs import OptimizerGiven
+from twm_core.specs import OptimizerSpecs
 from twm_core.training.optimizer import decay_groups
 from twm_optimizers.config import AdamWConfig
 from twm_optimizers.laprop import clip_adaptively
@@ -33,7 +33,7 @@ class ClippedAdamW(torch.optim.AdamW):
         return super().step(closure)
 
 
-def build(config: AdamWConfig, given: OptimizerGiven) -> torch.optim.Optimizer:
+def build(config: AdamWConfig, specs: OptimizerSpecs) -> torch.optim.Optimizer:
     """AdamW over the parameters of the world model."""
-    groups = decay_groups(given.parameters, config.weight_decay)
-    return ClippedAdamW(groups, lr=given.lr, agc=config.agc) if config.agc else torch.optim.AdamW(groups, lr=given.lr, fused=True)
+    groups = decay_groups(specs.parameters, config.weight_decay)
+    return ClippedAdamW(groups, lr=specs.lr, agc=config.agc) if config.agc else torch.optim.AdamW(groups, lr=specs.lr, fused=True)

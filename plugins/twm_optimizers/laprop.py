@@ -1,4 +1,4 @@
-"""LaProp with adaptive gradient clipping: DreamerV3's optimiser.
+"""LaProp with adaptive gradient clipping: DreamerV3's optimizer.
 
 For every tensor p with gradient g at update t (Ziyin, Wang & Ueda, "LaProp", 2020; clipping after Brock et al., "NFNets", 2021, with one
 norm for the whole tensor):
@@ -8,7 +8,7 @@ norm for the whole tensor):
     m  <- b1 m + (1 - b1) g / (sqrt(v / (1 - b2^t)) + eps)
     p  <- p - lr * (m / (1 - b1^t) + weight_decay * p)
 
-Adam normalises the momentum; LaProp takes the momentum of normalised gradients, so that eps can be tiny.
+Adam normalizes the momentum; LaProp takes the momentum of normalized gradients, so that eps can be tiny.
 
 On the CPU every tensor is worked through in pieces that stay in the cache, all operations on one piece before the next; elsewhere in
 a few operations over all tensors, without asking the device for a number.
@@ -22,7 +22,7 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
-from twm_core.specs import OptimizerGiven
+from twm_core.specs import OptimizerSpecs
 from twm_core.training.optimizer import decay_groups
 from twm_optimizers.config import LaPropConfig
 
@@ -93,16 +93,16 @@ def clip_scales(params: list[Tensor], grads: list[Tensor], agc: float) -> Tensor
 
 
 def clip_adaptively(params: Iterable[Tensor], agc: float) -> None:
-    """Scale the gradients in place, each tensor by its own factor, for optimisers that do not clip themselves."""
+    """Scale the gradients in place, each tensor by its own factor, for optimizers that do not clip themselves."""
     having = [p for p in params if p.grad is not None]
     if having:
         grads = [p.grad for p in having if p.grad is not None]
         torch._foreach_mul_(grads, list(clip_scales(having, grads, agc).unbind()))
 
 
-def build(config: LaPropConfig, given: OptimizerGiven) -> LaProp:
+def build(config: LaPropConfig, specs: OptimizerSpecs) -> LaProp:
     """LaProp over the parameters of the world model."""
-    return LaProp(decay_groups(given.parameters, config.weight_decay), lr=given.lr, agc=config.agc)
+    return LaProp(decay_groups(specs.parameters, config.weight_decay), lr=specs.lr, agc=config.agc)
 
 
 def _in_pieces(params: list[Tensor], grads: list[Any], scales: Tensor | None, states: list[dict[str, Tensor]], group: Any) -> None:

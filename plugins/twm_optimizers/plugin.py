@@ -19,7 +19,7 @@ def twm_components() -> list[Component]:
         Component(
             kind="optimizer",
             name="laprop",
-            summary="Momentum of normalised gradients with adaptive clipping; DreamerV3's.",
+            summary="Momentum of normalized gradients with adaptive clipping; DreamerV3's.",
             config="twm_optimizers.config:LaPropConfig",
             build="twm_optimizers.laprop:build",
         ),

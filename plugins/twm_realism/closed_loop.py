@@ -7,7 +7,7 @@ of recordings (`twm_core.data.features.derive`); then the model observes the las
 another.
 
 With `on_lanes` the decoded motion is led along lanes before it is observed (`twm_realism.lane_keeping`), and whoever would run into another
-one gives way (`twm_core.nn.giving_way`). Speeds and distances are the model's, the road is the map's.
+one gives way (`twm_core.nn.collision_avoidance`). Speeds and distances are the model's, the road is the map's.
 
 Only the past is used: the observed steps, the map, and predictions. Who is there at the last observed step stays until the end. Lane tokens
 of predicted places are those that the same lanes have in the observed steps; lanes on which nobody was seen have the token 0 (unknown).
@@ -56,16 +56,18 @@ class ClosedLoop(Forecaster):
     """
 
     def __init__(self, model: WorldModel, *, every: float, road: Callable[[], RoadMap | None], on_lanes: bool = False) -> None:
-        seen = model.seen
+        obs_spec = model.obs_spec
         decoded = model.output.get("agents.state").features
         self.model, self.road, self.on_lanes = model, road, on_lanes
-        self.features = tuple(f.name for f in seen.get("agents.state").features)
-        self.steps = round(every / seen.dt)
-        if self.steps < 1 or abs(self.steps * seen.dt - every) > 1e-6:
-            raise UsageError(f"closed loop: {every:g} s is not a whole number of steps of {seen.dt:g} s", f"use a multiple of {seen.dt:g}")
+        self.features = tuple(f.name for f in obs_spec.get("agents.state").features)
+        self.steps = round(every / obs_spec.dt)
+        if self.steps < 1 or abs(self.steps * obs_spec.dt - every) > 1e-6:
+            raise UsageError(
+                f"closed loop: {every:g} s is not a whole number of steps of {obs_spec.dt:g} s", f"use a multiple of {obs_spec.dt:g}"
+            )
         if missing := [n for n in MOTION if n not in decoded]:
             raise UsageError(f"closed loop: the model does not decode {', '.join(missing)}", "use the decoder agents")
-        if model.action is not None or seen.has("map.raster"):
+        if model.action is not None or obs_spec.has("map.raster"):
             raise UsageError("closed loop: actions and map rasters of predicted steps are not known", "train without them")
         self.decoded = [decoded.index(n) for n in MOTION]
         self.gives = ForecastSpec(states=MOTION, several=True)
@@ -102,7 +104,7 @@ class ClosedLoop(Forecaster):
     def _led(self, motion: Tensor, last: Tensor, present: Tensor, road: RoadMap | None) -> Tensor:
         """Motion `[S,k,A,5]` led along lanes, in which agents give way."""
         known = {n: last[..., self.features.index(n)] for n in (*MOTION[:3], *_SIZE) if n in self.features}
-        return lead(motion, known, present, road, self.model.seen.dt)
+        return lead(motion, known, present, road, self.model.obs_spec.dt)
 
     def _observe(
         self, batch: Batch, motion: Tensor, present: Tensor, road: RoadMap | None, tokens: dict[str, int] | None
@@ -143,7 +145,7 @@ class ClosedLoop(Forecaster):
             id="rollout",
             site="rollout",
             group="rollout",
-            dt=self.model.seen.dt,
+            dt=self.model.obs_spec.dt,
             steps=samples * steps,
             track=tuple(map(str, range(tracks))),
             type=np.tile(kind.cpu().numpy(), samples),

@@ -76,16 +76,16 @@ class RealismConfig(MetricConfig):
     )
     longest_gap: float = Field(100.0, gt=0, description="Metres to the leader up to which a vehicle counts as following.")
 
-    def accepts(self, seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
+    def accepts(self, obs_spec: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
         """None where there are agents with positions and headings, and at least three predicted steps."""
         self.check()
-        if not seen.has("agents.state"):
-            return Mismatch(needs="agents (agents.state)", got=seen.describe())
-        names = [f.name for f in seen.get("agents.state").features]
+        if not obs_spec.has("agents.state"):
+            return Mismatch(needs="agents (agents.state)", got=obs_spec.describe())
+        names = [f.name for f in obs_spec.get("agents.state").features]
         if missing := [n for n in ("x", "y", "heading") if n not in names]:
             return Mismatch(needs=f"the features x, y and heading of agents; {', '.join(missing)} missing", got=names)
-        if seen.horizon < 3:
-            return Mismatch(needs="at least 3 predicted steps, for accelerations", got=f"{seen.horizon}")
+        if obs_spec.horizon < 3:
+            return Mismatch(needs="at least 3 predicted steps, for accelerations", got=f"{obs_spec.horizon}")
         if tuple(forecast.states[:2]) != ("x", "y"):
             return Mismatch(needs="forecasts that begin with x and y", got=forecast.states)
         return None
@@ -102,7 +102,7 @@ class RealismConfig(MetricConfig):
         if bad := [n for n, size in self.sizes.items() if min(size) <= 0]:
             raise UsageError(f"metric realism: the size of {', '.join(bad)} is not positive", "give length and width in metres")
 
-    def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
+    def scores(self, obs_spec: ObservationSpec, samples: int) -> tuple[Score, ...]:
         """The realism score, the likelihood of each feature, then the plain statistics of futures and log."""
         return (
             Score(name="realism", better="higher"),

@@ -24,7 +24,7 @@ from twm_core.data.scenario import RoadMap
 from twm_core.data.schema import MOTION
 from twm_core.evaluation.forecast import Forecast
 from twm_core.evaluation.interfaces import Forecaster
-from twm_core.nn.giving_way import give_way
+from twm_core.nn.collision_avoidance import avoid_collisions
 from twm_core.specs import ForecastSpec, ObservationSpec
 
 Floats = NDArray[np.float64]
@@ -69,7 +69,7 @@ def along_lanes(motion: Floats, now: Floats, road: RoadMap, dt: float) -> Floats
 
 
 def lead(motion: Tensor, last: Mapping[str, Tensor], present: Tensor, road: RoadMap | None, dt: float) -> Tensor:
-    """Motion of several futures led along lanes, in which agents give way to one another (`twm_core.nn.giving_way`).
+    """Motion of several futures led along lanes, in which agents give way to one another (`twm_core.nn.collision_avoidance`).
 
     Args:
         motion: x, y, heading, vx, vy as predicted, `[S,k,A,5]`, frame of the map.
@@ -86,7 +86,7 @@ def lead(motion: Tensor, last: Mapping[str, Tensor], present: Tensor, road: Road
     if not {"length", "width"} <= set(last):
         return motion
     size = torch.stack([last["length"], last["width"]], dim=-1)
-    return give_way(motion, now, size, present, torch.full((len(motion),), dt, device=motion.device))
+    return avoid_collisions(motion, now, size, present, torch.full((len(motion),), dt, device=motion.device))
 
 
 class OnLanes(Forecaster):
@@ -94,21 +94,21 @@ class OnLanes(Forecaster):
 
     Args:
         inner: A forecaster of x, y, heading, vx and vy.
-        seen: Spec of the batches.
+        obs_spec: Spec of the batches.
         every: Seconds after which places on lanes are looked up anew.
         road: The map of the window that is forecast next, None where it has none.
     """
 
-    def __init__(self, inner: Forecaster, seen: ObservationSpec, *, every: float, road: Callable[[], RoadMap | None]) -> None:
-        self.inner, self.seen, self.road = inner, seen, road
-        self.steps = max(1, round(every / seen.dt))
+    def __init__(self, inner: Forecaster, obs_spec: ObservationSpec, *, every: float, road: Callable[[], RoadMap | None]) -> None:
+        self.inner, self.obs_spec, self.road = inner, obs_spec, road
+        self.steps = max(1, round(every / obs_spec.dt))
         self.columns = [inner.gives.states.index(n) for n in MOTION]
         self.gives = ForecastSpec(states=MOTION, several=inner.gives.several)
 
     def forecast(self, observed: Batch, *, steps: int, samples: int, generator: torch.Generator) -> Forecast:
         found = self.inner.forecast(observed, steps=steps, samples=samples, generator=generator).states[..., self.columns]
         last, present = observed["agents.state"][:, -1], observed["agents.exists"][:, -1]
-        state, road = self.seen.get("agents.state"), self.road()
+        state, road = self.obs_spec.get("agents.state"), self.road()
         names = [f.name for f in state.features]
         futures = []
         for raw in found.unbind(dim=1):  # B H A 5
@@ -118,7 +118,7 @@ class OnLanes(Forecaster):
             for part in raw.split(self.steps, dim=1):
                 here = torch.stack([known["x"], known["y"]], dim=-1)
                 moved = torch.cat([part[..., :2] - before[:, None] + here[:, None], part[..., 2:]], dim=-1)
-                made.append(lead(moved, known, present, road, self.seen.dt))
+                made.append(lead(moved, known, present, road, self.obs_spec.dt))
                 before = part[:, -1, :, :2]
                 known = {**known, **{n: made[-1][:, -1, :, i] for i, n in enumerate(("x", "y", "heading"))}}
             futures.append(torch.cat(made, dim=1))

@@ -23,7 +23,7 @@ from twm_core.data.scenario import RoadMap
 from twm_core.evaluation.boxes import nearest_distance
 from twm_core.evaluation.forecast import Forecast, Truth
 from twm_core.evaluation.interfaces import Floats, Metric
-from twm_core.specs import AGENT_TYPES, MetricGiven
+from twm_core.specs import AGENT_TYPES, MetricSpecs
 from twm_realism import distance
 from twm_realism.config import BINS, FEATURES, INDICATIONS, RealismConfig
 from twm_realism.following import following
@@ -41,9 +41,9 @@ SLOWEST_FOLLOWER = 1.0
 _MAPS_KEPT = 16
 
 
-def build(config: RealismConfig, given: MetricGiven) -> Metric:
+def build(config: RealismConfig, specs: MetricSpecs) -> Metric:
     """The metric of a config."""
-    return Realism(config, given)
+    return Realism(config, specs)
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class Measured:
 class Realism(Metric):
     """See the module."""
 
-    def __init__(self, config: RealismConfig, given: MetricGiven) -> None:
+    def __init__(self, config: RealismConfig, specs: MetricSpecs) -> None:
         self.config = config
-        self.states = given.forecast.states
-        self.samples = given.samples
+        self.states = specs.forecast.states
+        self.samples = specs.samples
         self.sizes = {**ASSUMED_SIZE, **config.sizes}
         self.bins = BINS[config.challenge]
         self.on_road = torch.tensor([t in config.road_types for t in AGENT_TYPES])

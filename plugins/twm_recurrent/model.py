@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from twm_core import DynamicsGiven
+from twm_core import DynamicsSpecs
 from twm_core.nn.actions import action_parts, check_actions, previous_actions
 from twm_core.nn.imagining import Futures
 from twm_core.nn.interfaces import Dynamics, Embedding, Features, Policy, Trace
@@ -76,14 +76,14 @@ class Layer(NamedTuple):
     from_hidden_bias: Tensor
 
 
-def build_gru(config: GRUConfig, given: DynamicsGiven) -> GRU:
+def build_gru(config: GRUConfig, specs: DynamicsSpecs) -> GRU:
     """The dynamics `gru` for a config and the specs around it."""
-    return GRU(config=config, given=given)
+    return GRU(config=config, specs=specs)
 
 
-def build_lstm(config: LSTMConfig, given: DynamicsGiven) -> LSTM:
+def build_lstm(config: LSTMConfig, specs: DynamicsSpecs) -> LSTM:
     """The dynamics `lstm` for a config and the specs around it."""
-    return LSTM(config=config, given=given)
+    return LSTM(config=config, specs=specs)
 
 
 class Recurrent(Dynamics):
@@ -96,15 +96,15 @@ class Recurrent(Dynamics):
 
     state_type: type[State]
 
-    def __init__(self, *, config: RecurrentConfig, given: DynamicsGiven) -> None:
+    def __init__(self, *, config: RecurrentConfig, specs: DynamicsSpecs) -> None:
         super().__init__()
-        self.latent = given.latent
+        self.latent = specs.latent
         self.config = config
-        self.action = given.action
-        self.per_agent = given.latent.layout == "agents"
+        self.action = specs.action
+        self.per_agent = specs.latent.layout == "agents"
         self.independent = self.per_agent  # agents do not hear of one another here
-        self.inputs = given.latent.width + (given.action.width if given.action is not None else 0)
-        self.project = nn.Linear(config.hidden, given.latent.width)
+        self.inputs = specs.latent.width + (specs.action.width if specs.action is not None else 0)
+        self.project = nn.Linear(config.hidden, specs.latent.width)
 
     @abstractmethod
     def network(self) -> nn.RNNBase:
@@ -186,8 +186,8 @@ class Recurrent(Dynamics):
             guess = self.project(parts[0][..., -1, :])
             return Trace(self._state(tokens, parts, here), self._state(guess, parts, there))
         guess = torch.stack([x.view(batch, *lead, -1) for x in guesses], dim=1)
-        z = torch.where(known.corrected.unsqueeze(-1), tokens, torch.where(known.seen.unsqueeze(-1), guess, 0.0))
-        shown = [torch.where(known.seen[..., None, None], x, 0.0) for x in parts]
+        z = torch.where(known.corrected.unsqueeze(-1), tokens, torch.where(known.has_started.unsqueeze(-1), guess, 0.0))
+        shown = [torch.where(known.has_started[..., None, None], x, 0.0) for x in parts]
         return Trace(self._state(z, shown, here), self._state(guess, parts, there))
 
     def imagine(
@@ -280,8 +280,8 @@ class GRU(Recurrent):
 
     state_type = GRUState
 
-    def __init__(self, *, config: GRUConfig, given: DynamicsGiven) -> None:
-        super().__init__(config=config, given=given)
+    def __init__(self, *, config: GRUConfig, specs: DynamicsSpecs) -> None:
+        super().__init__(config=config, specs=specs)
         self.gru = nn.GRU(self.inputs, config.hidden, config.n_layers)
 
     def network(self) -> nn.RNNBase:
@@ -296,8 +296,8 @@ class LSTM(Recurrent):
 
     state_type = LSTMState
 
-    def __init__(self, *, config: LSTMConfig, given: DynamicsGiven) -> None:
-        super().__init__(config=config, given=given)
+    def __init__(self, *, config: LSTMConfig, specs: DynamicsSpecs) -> None:
+        super().__init__(config=config, specs=specs)
         self.lstm = nn.LSTM(self.inputs, config.hidden, config.n_layers)
 
     def network(self) -> nn.RNNBase:

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from twm_core import DynamicsGiven
+from twm_core import DynamicsSpecs
 from twm_core.nn.actions import action_parts, check_actions, previous_actions
 from twm_core.nn.distributions import Normal
 from twm_core.nn.imagining import Futures
@@ -53,9 +53,9 @@ class StochasticState(NamedTuple):
     present: Tensor
 
 
-def build(config: StochasticGRUConfig, given: DynamicsGiven) -> StochasticGRU:
+def build(config: StochasticGRUConfig, specs: DynamicsSpecs) -> StochasticGRU:
     """The dynamics for a config and the specs around it."""
-    return StochasticGRU(config=config, given=given)
+    return StochasticGRU(config=config, specs=specs)
 
 
 class StochasticGRU(Dynamics):
@@ -66,15 +66,15 @@ class StochasticGRU(Dynamics):
         given: Embedding, action and latent specs.
     """
 
-    def __init__(self, *, config: StochasticGRUConfig, given: DynamicsGiven) -> None:
+    def __init__(self, *, config: StochasticGRUConfig, specs: DynamicsSpecs) -> None:
         super().__init__()
-        self.latent = given.latent
+        self.latent = specs.latent
         self.config = config
-        self.action = given.action
-        self.per_agent = given.latent.layout == "agents"
+        self.action = specs.action
+        self.per_agent = specs.latent.layout == "agents"
         self.independent = self.per_agent  # agents do not hear of one another here
-        tokens = ((given.embedding.agents or 0) if self.per_agent else 0) + (given.embedding.scene or 0)
-        self.gru = nn.GRUCell(config.stoch + (given.action.width if given.action is not None else 0), config.deter)
+        tokens = ((specs.embedding.agents or 0) if self.per_agent else 0) + (specs.embedding.scene or 0)
+        self.gru = nn.GRUCell(config.stoch + (specs.action.width if specs.action is not None else 0), config.deter)
         self.prior = nn.Linear(config.deter, 2 * config.stoch)
         self.posterior = nn.Linear(config.deter + tokens, 2 * config.stoch)
 
@@ -121,7 +121,7 @@ class StochasticGRU(Dynamics):
         noise = time_major(drawn).unbind(0)
         keep = time_major(known.keep.unsqueeze(-1)).float().unbind(0)
         corrected = time_major(known.corrected.unsqueeze(-1)).unbind(0) if masked else None
-        seen = time_major(known.seen.unsqueeze(-1)).float().unbind(0) if masked else None
+        seen = time_major(known.has_started.unsqueeze(-1)).float().unbind(0) if masked else None
         actions_into: tuple[Tensor, ...] | None = None
         if actions is not None:
             before_each = previous_actions(actions, first_action, is_first)
@@ -156,7 +156,7 @@ class StochasticGRU(Dynamics):
         prior_mean, prior_std = self._gaussian(stack(priors) if masked else self.prior(reached))
         prior = StochasticState(reached, torch.addcmul(prior_mean, prior_std, drawn), prior_mean, prior_std, known.before.float())
         if masked:
-            begun = known.seen.unsqueeze(-1)
+            begun = known.has_started.unsqueeze(-1)
             reached, mean, std = torch.where(begun, reached, 0.0), torch.where(begun, mean, 0.0), torch.where(begun, std, 1.0)
         return Trace(StochasticState(reached, sample, mean, std, known.present.float()), prior)
 

@@ -47,11 +47,11 @@ class RoadMapConfig(EncoderConfig):
             return self.layers
         return self.agent_layers if self.crop == "features" else 0
 
-    def embedding(self, seen: ObservationSpec) -> EmbeddingSpec:
+    def embedding(self, obs_spec: ObservationSpec) -> EmbeddingSpec:
         """The tokens that were asked for, all of one width. Needs `map.raster`; for agent tokens `map.pose` and `agents.state` too."""
-        if not seen.has("map.raster"):
-            raise Mismatch(needs="key 'map.raster'", got=seen.describe(), remedy=_NO_MAP)
-        height, width = seen.get("map.raster").shape[1:]
+        if not obs_spec.has("map.raster"):
+            raise Mismatch(needs="key 'map.raster'", got=obs_spec.describe(), remedy=_NO_MAP)
+        height, width = obs_spec.get("map.raster").shape[1:]
         unit = 2**self.depth
         if height % unit or width % unit:
             raise Mismatch(
@@ -60,18 +60,18 @@ class RoadMapConfig(EncoderConfig):
                 remedy=f"set dataset.raster_size to {unit * max(1, round(height / unit))}, or encoder.roadmap.layers lower",
             )
         if self.tokens == "scene":
-            seen.get("is_first")
+            obs_spec.get("is_first")
             return EmbeddingSpec(scene=self.width)
-        if not seen.has("agents.state") or not seen.has("map.pose"):
+        if not obs_spec.has("agents.state") or not obs_spec.has("map.pose"):
             remedy = "set encoder.roadmap.tokens to scene"
-            raise Mismatch(needs="keys 'agents.state' and 'map.pose' for agent tokens", got=seen.describe(), remedy=remedy)
+            raise Mismatch(needs="keys 'agents.state' and 'map.pose' for agent tokens", got=obs_spec.describe(), remedy=remedy)
         for name in ("x", "y", "heading"):
-            seen.get("agents.state").index(name)
+            obs_spec.get("agents.state").index(name)
         for name in ("x", "y", "heading", "metres_per_pixel"):
-            seen.get("map.pose").index(name)
+            obs_spec.get("map.pose").index(name)
         return EmbeddingSpec(scene=self.width if self.tokens == "both" else None, agents=self.width)
 
-    def taken(self, seen: ObservationSpec) -> frozenset[str]:
+    def taken(self, obs_spec: ObservationSpec) -> frozenset[str]:
         """The raster, and for agent tokens its pose and the agents'."""
         agents = () if self.tokens == "scene" else ("map.pose", "agents.state", "agents.exists")
         return frozenset({"map.raster", "is_first", *agents})

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from twm_core.data.dataset import Batch
 from twm_core.nn.interfaces import Embedding, Encoder
-from twm_core.specs import EncoderGiven, ObservationSpec
+from twm_core.specs import EncoderSpecs, ObservationSpec
 from twm_roadmap.config import RoadMapConfig
 from twm_roadmap.crops import grid_points, sample_around
 from twm_roadmap.network import channels_after, convolutions
@@ -34,10 +34,10 @@ class AgentCrops(nn.Module):
 
     grid: Tensor
 
-    def __init__(self, *, config: RoadMapConfig, seen: ObservationSpec) -> None:
+    def __init__(self, *, config: RoadMapConfig, obs_spec: ObservationSpec) -> None:
         super().__init__()
-        self.state, self.pose = seen.get("agents.state"), seen.get("map.pose")
-        raster = seen.get("map.raster").shape
+        self.state, self.pose = obs_spec.get("agents.state"), obs_spec.get("map.pose")
+        raster = obs_spec.get("map.raster").shape
         self.size = (raster[1], raster[2])
         self.turned = config.frame == "agent"
         ahead = config.ahead_metres if self.turned else 0.0
@@ -88,13 +88,13 @@ class SceneToken(nn.Module):
 class RoadMapEncoder(Encoder):
     """See the module. Masked agents change nothing; agent tokens are permutation-equivariant, the scene token knows no agents."""
 
-    def __init__(self, *, config: RoadMapConfig, seen: ObservationSpec) -> None:
+    def __init__(self, *, config: RoadMapConfig, obs_spec: ObservationSpec) -> None:
         super().__init__()
         self.pixels, self.agent_layers = config.crop == "pixels", config.agent_layers
-        self.layers = convolutions(seen.get("map.raster").shape[0] + 1, config.channels, config.depth)
+        self.layers = convolutions(obs_spec.get("map.raster").shape[0] + 1, config.channels, config.depth)
         last = channels_after(config.channels, config.layers)
         self.scene = None if config.tokens == "agents" else SceneToken(last, config.pool, config.width)
-        self.agents = None if config.tokens == "scene" else AgentCrops(config=config, seen=seen)
+        self.agents = None if config.tokens == "scene" else AgentCrops(config=config, obs_spec=obs_spec)
 
     def forward(self, batch: Batch) -> Embedding:
         x = cropped = _with_ones(batch["map.raster"].float() / 255)
@@ -107,6 +107,6 @@ class RoadMapEncoder(Encoder):
         return Embedding(scene, None if self.agents is None else self.agents(cropped, batch))
 
 
-def build(config: RoadMapConfig, given: EncoderGiven) -> RoadMapEncoder:
-    """Build the encoder for the raster of `given.seen`."""
-    return RoadMapEncoder(config=config, seen=given.seen)
+def build(config: RoadMapConfig, specs: EncoderSpecs) -> RoadMapEncoder:
+    """Build the encoder for the raster of `specs.obs_spec`."""
+    return RoadMapEncoder(config=config, obs_spec=specs.obs_spec)

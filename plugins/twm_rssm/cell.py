@@ -92,7 +92,7 @@ class Step:
         """Rows `[R,D]` and projected stoch `[R,hidden]` to the two input groups `[R,2,hidden]`."""
         return self.state_norm(torch.stack((self.deter_in(deter), stoch_in), dim=1))
 
-    def offer(self, deter: Tensor, inputs: Tensor) -> Tensor:
+    def message_input(self, deter: Tensor, inputs: Tensor) -> Tensor:
         """What an agent offers to the others, `[R,hidden]`: its own deter as the cell reads it."""
         return inputs[:, 0]
 

@@ -28,15 +28,15 @@ POSE = 6
 _NEAR = 10.0  # metres
 
 
-class Seen(NamedTuple):
+class PoseAttention(NamedTuple):
     """What geometry adds to the scores, `[...,heads,A,A]`, and the pairs that messages are made of, `[...,A,A,W]`."""
 
     score: Tensor
     pair: Tensor
 
-    def at(self, t: int) -> Seen:
+    def at(self, t: int) -> PoseAttention:
         """Of one step of `[T,...]`."""
-        return Seen(self.score[t], self.pair[t])
+        return PoseAttention(self.score[t], self.pair[t])
 
 
 class Geometry(nn.Module):
@@ -55,7 +55,7 @@ class Geometry(nn.Module):
         self.value = nn.Parameter(torch.zeros(heads, width, value))
         nn.init.zeros_(self.score.weight)
 
-    def forward(self, motion: Tensor, here: Tensor) -> Seen:
+    def forward(self, motion: Tensor, here: Tensor) -> PoseAttention:
         """What geometry adds.
 
         Args:
@@ -64,12 +64,12 @@ class Geometry(nn.Module):
         """
         pair, known = pairs(motion, here)
         hidden = F.silu(self.hidden(pair)) * known[..., None]
-        return Seen(self.score(hidden).movedim(-1, -3), hidden)
+        return PoseAttention(self.score(hidden).movedim(-1, -3), hidden)
 
-    def heard(self, weights: Tensor, seen: Seen) -> Tensor:
+    def pair_messages(self, weights: Tensor, pose_attention: PoseAttention) -> Tensor:
         """What is added to messages `[B,heads,A,V]` by attention `[B,heads,A,A]`."""
         # For each listener the heads' weights times its pairs: B A heads A @ B A A W.
-        return ((weights.transpose(1, 2) @ seen.pair.to(weights.dtype)).transpose(1, 2)) @ self.value.to(weights.dtype)
+        return ((weights.transpose(1, 2) @ pose_attention.pair.to(weights.dtype)).transpose(1, 2)) @ self.value.to(weights.dtype)
 
 
 def pairs(motion: Tensor, here: Tensor) -> tuple[Tensor, Tensor]:

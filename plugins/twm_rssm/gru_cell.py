@@ -79,7 +79,7 @@ class GRUStep:
         """What the step reads beside deter: the projected stoch `[R,hidden]` itself."""
         return stoch_in
 
-    def offer(self, deter: Tensor, inputs: Tensor) -> Tensor:
+    def message_input(self, deter: Tensor, inputs: Tensor) -> Tensor:
         """What an agent offers to the others, `[R,hidden]`."""
         assert self.deter_in is not None
         assert self.cell.deter_norm is not None

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from twm_core.nn.linear import dense
 from twm_rssm.deferred import deferred_linear
-from twm_rssm.geometry import Geometry, Seen
+from twm_rssm.geometry import Geometry, PoseAttention
 
-Message = Callable[[Tensor, Tensor, Seen | None], Tensor]
+Message = Callable[[Tensor, Tensor, PoseAttention | None], Tensor]
 """What agents offer, who may be attended to, and where they are, to messages."""
 
 
@@ -43,37 +43,37 @@ class Interaction(nn.Module):
         """For the steps of one sequence: `message(x, bias, seen)`, see `forward`."""
         project = deferred_linear(self.project.weight)
 
-        def message(x: Tensor, bias: Tensor, seen: Seen | None) -> Tensor:
-            return self.messages(project(x), bias, seen)
+        def message(x: Tensor, bias: Tensor, pose_attention: PoseAttention | None) -> Tensor:
+            return self.messages(project(x), bias, pose_attention)
 
         return message
 
-    def forward(self, x: Tensor, bias: Tensor, seen: Seen | None = None) -> Tensor:
+    def forward(self, x: Tensor, bias: Tensor, pose_attention: PoseAttention | None = None) -> Tensor:
         """Messages.
 
         Args:
             x: What each agent offers, `[B*A,hidden]`.
             bias: From `attention_bias`, `[B,1,A,A+1]`.
-            seen: From `geometry`, leading axis `[B]`; None where no poses are known.
+            pose_attention: From `geometry`, leading axis `[B]`; None where no poses are known.
 
         Returns:
             `[B*A,hidden]`.
         """
-        return self.messages(self.project(x), bias, seen)
+        return self.messages(self.project(x), bias, pose_attention)
 
-    def messages(self, projected: Tensor, bias: Tensor, seen: Seen | None = None) -> Tensor:
+    def messages(self, projected: Tensor, bias: Tensor, pose_attention: PoseAttention | None = None) -> Tensor:
         """Messages from queries, keys and values `[B*A,heads*(2*key+value)]`."""
         scenes, _, agents, _ = bias.shape
         projected = projected.view(scenes, agents, self.heads, -1).transpose(1, 2)  # B heads A (key + key + value)
         query, key, value = projected.split((self.key, self.key, self.value), dim=-1)
         scores = (query @ key.transpose(-1, -2)).float() * self.key**-0.5
-        if seen is not None:
-            scores = scores + seen.score
+        if pose_attention is not None:
+            scores = scores + pose_attention.score
         weights = torch.softmax(F.pad(scores, (0, 1)) + bias, dim=-1)[..., :-1].to(value.dtype)
-        heard = weights @ value
-        if seen is not None and self.geometry is not None:
-            heard = heard + self.geometry.heard(weights, seen)
-        return heard.transpose(1, 2).reshape(scenes * agents, -1)
+        messages = weights @ value
+        if pose_attention is not None and self.geometry is not None:
+            messages = messages + self.geometry.pair_messages(weights, pose_attention)
+        return messages.transpose(1, 2).reshape(scenes * agents, -1)
 
 
 def attention_bias(present: Tensor) -> Tensor:

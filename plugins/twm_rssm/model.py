@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from twm_core import DynamicsGiven, UsageError
+from twm_core import DynamicsSpecs, UsageError
 from twm_core.nn.actions import check_actions, masked_actions, previous_actions, spread_over_agents
 from twm_core.nn.distributions import Categorical, Normal, likeliest
 from twm_core.nn.imagining import Futures
@@ -32,7 +32,7 @@ from twm_core.nn.state import time_major
 from twm_rssm.cell import Cell
 from twm_rssm.config import RSSMCatConfig, RSSMGaussConfig
 from twm_rssm.correction import Correction
-from twm_rssm.geometry import POSE, Seen
+from twm_rssm.geometry import POSE, PoseAttention
 from twm_rssm.gru_cell import GRUCell
 from twm_rssm.heads import Head, Posterior
 from twm_rssm.interaction import Interaction, attention_bias
@@ -43,9 +43,9 @@ from twm_rssm.state import RSSMState
 Config = RSSMCatConfig | RSSMGaussConfig
 
 
-def build(config: Config, given: DynamicsGiven) -> RSSM:
+def build(config: Config, specs: DynamicsSpecs) -> RSSM:
     """The dynamics for a config and the specs around it."""
-    return RSSM(config=config, given=given)
+    return RSSM(config=config, specs=specs)
 
 
 class RSSM(Dynamics):
@@ -56,24 +56,24 @@ class RSSM(Dynamics):
         given: Embedding, action and latent specs.
     """
 
-    def __init__(self, *, config: Config, given: DynamicsGiven) -> None:
+    def __init__(self, *, config: Config, specs: DynamicsSpecs) -> None:
         super().__init__()
-        self.latent = given.latent
+        self.latent = specs.latent
         self.config = config
-        self.per_agent = given.latent.layout == "agents"
-        self.action = given.action
+        self.per_agent = specs.latent.layout == "agents"
+        self.action = specs.action
         self.family: Latents
         if isinstance(config, RSSMCatConfig):
             self.family = CategoricalLatents(config.groups, config.classes, unimix=config.unimix, stored=config.unimix_stored)
         else:
             self.family = GaussianLatents(config.stoch, std=config.std, min_std=config.min_std)
         self.shape = self.family.shape
-        stoch, stats = given.latent.width - config.deter, math.prod(self.family.stats_shape)
+        stoch, stats = specs.latent.width - config.deter, math.prod(self.family.stats_shape)
         message = self.per_agent and config.heads > 0
         sizes = {
             "deter": config.deter,
             "stoch": stoch,
-            "action": given.action.width if given.action is not None else 0,
+            "action": specs.action.width if specs.action is not None else 0,
             "hidden": config.hidden,
             "layers": config.dynlayers,
         }
@@ -85,9 +85,9 @@ class RSSM(Dynamics):
         self.independent = self.per_agent and not message
         self.interaction = Interaction(config.hidden, heads=config.heads, geometry=config.geometry) if message else None
         self.geometric = message and config.geometry
-        width = (given.embedding.agents or 0) if self.per_agent else 0
+        width = (specs.embedding.agents or 0) if self.per_agent else 0
         # In the layout `agents` a scene token, where there is one, informs every agent's posterior.
-        width += given.embedding.scene or 0
+        width += specs.embedding.scene or 0
         self.posterior = Posterior(config.deter, width, config.hidden, stats, layers=config.obslayers, norm=config.norm, eps=config.eps)
         self.prior = Head(config.deter, config.hidden, stats, layers=config.imglayers, norm=config.norm, eps=config.eps)
         self.correction: Correction | None = None
@@ -161,7 +161,7 @@ class RSSM(Dynamics):
         lead = tuple(tokens.shape[2:-1])  # () or (A,)
         carry = state if state is not None else self.initial((batch, *lead), device=tokens.device)
         first = is_first.view(batch, steps, *(1 for _ in lead)).expand(batch, steps, *lead)
-        known = presence(first, exists, carry.seen > 0, carry.present > 0, withheld)
+        known = presence(first, exists, carry.has_started > 0, carry.present > 0, withheld)
         masked = exists is not None or withheld is not None
         if masked:
             tokens = torch.where(known.corrected.unsqueeze(-1), tokens, 0.0)
@@ -172,12 +172,12 @@ class RSSM(Dynamics):
         sequence = Sequence(
             tokens=self.posterior.from_embedding(time_major(tokens)),
             action_parts=self._previous_action_parts(parts, actions, first_action, is_first, known.before, agents=lead),
-            heard=known.before.transpose(0, 1) if self.interaction is not None else None,
-            seen=self._seen(poses, known.before),
+            attended=known.before.transpose(0, 1) if self.interaction is not None else None,
+            pose_attention=self._pose_attention(poses, known.before),
             noise=time_major(noise),
             corrections=None if self.correction is None else self.correction.from_embedding(time_major(tokens)),
             forced=None if forced is None else time_major(forced.flatten(-len(self.shape))).unflatten(-1, self.shape),
-            masks=masks(*(time_major(x.unsqueeze(-1)).squeeze(-1) for x in (known.keep, known.seen, known.corrected))),
+            masks=masks(*(time_major(x.unsqueeze(-1)).squeeze(-1) for x in (known.keep, known.has_started, known.corrected))),
         )
         deter = carry.deter.reshape(-1, self.config.deter).float()
         scanned = scan(parts, sequence, deter, carry.stoch.reshape(deter.shape[0], -1).float(), self._start())
@@ -191,8 +191,8 @@ class RSSM(Dynamics):
         prior_stoch = self.family.sample(prior_stats, noise)
         if masked:
             # The scan computed the same from fewer rows; a distribution must not tell the two apart by their rounding.
-            stats = torch.where((known.seen & ~known.corrected)[..., None, None], prior_stats, stats)
-        posterior = RSSMState(posterior_deter, stoch, stats, known.present.float(), known.seen.float(), poses[:, 1:])
+            stats = torch.where((known.has_started & ~known.corrected)[..., None, None], prior_stats, stats)
+        posterior = RSSMState(posterior_deter, stoch, stats, known.present.float(), known.has_started.float(), poses[:, 1:])
         before = known.before.float()
         return Trace(posterior, RSSMState(deter, prior_stoch, prior_stats, before, torch.ones_like(before), poses[:, :-1]))
 
@@ -222,8 +222,8 @@ class RSSM(Dynamics):
             first = noise[:, 0].unflatten(0, (-1, samples))
             noise = torch.cat([self.family.stratified(first, generator=generator).flatten(0, 1)[:, None], noise[:, 1:]], dim=1)
         noise = time_major(noise).unbind(0)
-        seen = torch.ones_like(here.present)
-        present = seen if futures.exists is None else futures.exists.float()
+        has_started = torch.ones_like(here.present)
+        present = has_started if futures.exists is None else futures.exists.float()
         bias = attention_bias(present > 0) if self.interaction is not None else None
         # One-hot samples times a matrix is a sum of its rows. Not for the state handed in: it may be all zero, or carry gradients.
         one_hot = self.family.one_hot and not torch.is_grad_enabled()
@@ -238,7 +238,12 @@ class RSSM(Dynamics):
             stats = self.family.stats(parts.prior(deter))
             stoch = self.family.sample(stats, noise[t])
             here = RSSMState(
-                deter.view(*lead, -1), stoch.view(*lead, *self.shape), stats.view(*lead, *self.family.stats_shape), present, seen, poses
+                deter.view(*lead, -1),
+                stoch.view(*lead, *self.shape),
+                stats.view(*lead, *self.family.stats_shape),
+                present,
+                has_started,
+                poses,
             )
             if self.geometric and moves is not None:
                 poses = torch.cat((moves(self.features(here), poses[..., :-1]), poses[..., -1:]), dim=-1)
@@ -251,21 +256,21 @@ class RSSM(Dynamics):
     def _poses(self, motion: Tensor | None, present: Tensor, carried: Tensor) -> Tensor:
         """Where agents are before the first step and at each one, `[B,T+1,A,6]`, from their motion `[B,T,A,5]`."""
         if not self.geometric or motion is None:
-            told = carried.new_zeros(*present.shape, carried.shape[-1])
+            poses = carried.new_zeros(*present.shape, carried.shape[-1])
         else:
-            told = torch.cat((torch.where(present.unsqueeze(-1), motion, 0.0), present.unsqueeze(-1).to(motion.dtype)), dim=-1)
-        return torch.cat((carried.unsqueeze(1), told), dim=1)
+            poses = torch.cat((torch.where(present.unsqueeze(-1), motion, 0.0), present.unsqueeze(-1).to(motion.dtype)), dim=-1)
+        return torch.cat((carried.unsqueeze(1), poses), dim=1)
 
-    def _seen(self, poses: Tensor, before: Tensor) -> Seen | None:
+    def _pose_attention(self, poses: Tensor, before: Tensor) -> PoseAttention | None:
         """What geometry adds at each step `[T,B,...]`, from where agents `[B,T+1,A,6]` were and who was there `[B,T,A]` before it."""
         return self._look(poses[:, :-1].transpose(0, 1), before.transpose(0, 1))
 
-    def _look(self, poses: Tensor, here: Tensor) -> Seen | None:
+    def _look(self, poses: Tensor, here: Tensor) -> PoseAttention | None:
         """What geometry adds for poses `[...,A,6]` of those who are there `[...,A]`."""
         if self.interaction is None or self.interaction.geometry is None:
             return None
-        seen: Seen = self.interaction.geometry(poses[..., :-1], here & (poses[..., -1] > 0))
-        return seen
+        pose_attention: PoseAttention = self.interaction.geometry(poses[..., :-1], here & (poses[..., -1] > 0))
+        return pose_attention
 
     def _start(self) -> Start | None:
         """The learned initial state: deter = tanh(parameter), stoch = mode of the prior there; None where it is zero."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from twm_rssm.cell import Step
 from twm_rssm.correction import Correcting
 from twm_rssm.deferred import Projection
-from twm_rssm.geometry import Seen
+from twm_rssm.geometry import PoseAttention
 from twm_rssm.gru_cell import GRUStep
 from twm_rssm.interaction import Message, attention_bias
 from twm_rssm.latents import Latents
@@ -31,12 +31,14 @@ class Parts(NamedTuple):
     family: Latents
     correction: Correcting | None = None
 
-    def step(self, deter: Tensor, stoch_in: Tensor, action_part: Tensor | None, bias: Tensor | None, seen: Seen | None = None) -> Tensor:
+    def step(
+        self, deter: Tensor, stoch_in: Tensor, action_part: Tensor | None, bias: Tensor | None, pose_attention: PoseAttention | None = None
+    ) -> Tensor:
         """The next deter `[R,D]`; `stoch_in` is what the cell's `stoch_in` gives, `bias` who may be attended to, `seen` where they are."""
         inputs = self.cell.inputs(deter, stoch_in)
         message = None
         if self.interaction is not None and bias is not None:
-            message = self.interaction(self.cell.offer(deter, inputs), bias, seen)
+            message = self.interaction(self.cell.message_input(deter, inputs), bias, pose_attention)
         return self.cell(deter, inputs, action_part, message)
 
 
@@ -45,8 +47,8 @@ class Sequence(NamedTuple):
 
     tokens: Tensor  # T R hidden: the embedding's part of the posterior
     action_parts: Tensor | None  # T R ...: the action's part of the cell
-    heard: Tensor | None  # T B A bool: who may be attended to
-    seen: Seen | None  # T B ...: where they are
+    attended: Tensor | None  # T B A bool: who may be attended to
+    pose_attention: PoseAttention | None  # T B ...: where they are
     noise: Tensor  # T R variables
     corrections: Tensor | None  # T R hidden: the embedding's part of the correction of deter
     forced: Tensor | None  # T R shape: samples to use instead
@@ -108,10 +110,12 @@ def scan(parts: Parts, sequence: Sequence, deter: Tensor, stoch: Tensor, start: 
     start_deter, start_stoch = (None, None) if start is None else start
     out = Scanned([], [], [], [])
     for t in range(len(tokens)):
-        bias = None if sequence.heard is None else attention_bias(sequence.heard[t])
+        bias = None if sequence.attended is None else attention_bias(sequence.attended[t])
         stoch_in = cell.stoch_in(_begun(stoch, keep[t], start_stoch))
-        seen = None if sequence.seen is None else sequence.seen.at(t)
-        deter = parts.step(_begun(deter, keep[t], start_deter), stoch_in, None if action_parts is None else action_parts[t], bias, seen)
+        pose_attention = None if sequence.pose_attention is None else sequence.pose_attention.at(t)
+        deter = parts.step(
+            _begun(deter, keep[t], start_deter), stoch_in, None if action_parts is None else action_parts[t], bias, pose_attention
+        )
         out.deter.append(deter)
         raw = posterior(deter, tokens[t])
         rows = carried[t]

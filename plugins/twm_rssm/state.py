@@ -17,7 +17,7 @@ class RSSMState(NamedTuple):
             deviations; zero in the initial state. A prior or imagined state holds the prior's.
         present: 1.0 where the agent was there at this step (where it takes part, in imagination), else 0.0, `[...]`. Only
             agents that are present are attended to by the others in the next step.
-        seen: 1.0 where the state has begun: something was observed since the last reset, or it was imagined; else 0.0, `[...]`.
+        has_started: 1.0 where the state has begun: something was observed since the last reset, or it was imagined; else 0.0, `[...]`.
             A state that has not begun is the initial one.
         motion: Where the agent is, for dynamics that attend by it, `[...,6]`: x, y, heading, vx, vy as seen (of a prior, as seen a step
             before; of an imagined state, as it was moved), and 1 where that is known. Otherwise of width 0.
@@ -27,5 +27,5 @@ class RSSMState(NamedTuple):
     stoch: Tensor
     stats: Tensor
     present: Tensor
-    seen: Tensor
+    has_started: Tensor
     motion: Tensor

@@ -82,14 +82,14 @@ class ShapesConfig(DatasetConfig):
             keys.append(KeySpec(key="vector.phase", axes="B T", dtype="int64", classes=PHASES + 1))
         keys.append(KeySpec(key="reward", axes="B T"))
         keys.extend(KeySpec(key=k, axes="B T", dtype="bool") for k in ("is_first", "is_last", "is_terminal"))
-        seen = ObservationSpec(
+        obs_spec = ObservationSpec(
             keys=tuple(keys),
             dt=self.dt,
             context=self.context,
             horizon=self.horizon,
             protocol=f"shapes@{self.context}+{self.horizon}" + (f"+{self.actions}" if self.actions != "none" else ""),
         )
-        return seen, self._action()
+        return obs_spec, self._action()
 
     def _action(self) -> ActionSpec | None:
         if self.actions == "none":

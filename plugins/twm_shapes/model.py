@@ -11,7 +11,7 @@ import numpy as np
 
 from twm_core.data.dataset import SPLITS, Dataset, Windows
 from twm_core.errors import DataError
-from twm_core.specs import DatasetGiven
+from twm_core.specs import DatasetSpecs
 from twm_shapes.config import ShapesConfig
 from twm_shapes.render import render
 from twm_shapes.windows import EpisodeWindows, Steps, flatten
@@ -26,9 +26,9 @@ class ShapesDataset(Dataset):
         given: Their specs.
     """
 
-    def __init__(self, config: ShapesConfig, given: DatasetGiven) -> None:
+    def __init__(self, config: ShapesConfig, specs: DatasetSpecs) -> None:
         self.config = config
-        self.seen, self.action = given.seen, given.action
+        self.obs_spec, self.action = specs.obs_spec, specs.action
         self._made: dict[str, Steps] = {}
 
     def steps(self, split: str) -> Steps:
@@ -48,7 +48,7 @@ class ShapesDataset(Dataset):
         train = split == "train"
         return EpisodeWindows(
             self.steps(split),
-            self.seen,
+            self.obs_spec,
             stride=self.config.stride if train else self.config.evaluation_stride,
             spanning=train and self.config.spanning,
             split=split,
@@ -66,6 +66,6 @@ class ShapesDataset(Dataset):
         return made.hexdigest()
 
 
-def build(config: ShapesConfig, given: DatasetGiven) -> ShapesDataset:
+def build(config: ShapesConfig, specs: DatasetSpecs) -> ShapesDataset:
     """The dataset: deterministic given the config, and simulated anew each time (well under a second)."""
-    return ShapesDataset(config, given)
+    return ShapesDataset(config, specs)

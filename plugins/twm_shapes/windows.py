@@ -81,9 +81,9 @@ class EpisodeWindows(Windows):
         DataError: There is no window.
     """
 
-    def __init__(self, steps: Steps, seen: ObservationSpec, *, stride: int, spanning: bool, split: str) -> None:
-        self.steps, self.seen = steps, seen
-        self.size = seen.context + seen.horizon
+    def __init__(self, steps: Steps, obs_spec: ObservationSpec, *, stride: int, spanning: bool, split: str) -> None:
+        self.steps, self.obs_spec = steps, obs_spec
+        self.size = obs_spec.context + obs_spec.horizon
         length = np.diff(steps.start)
         short = 0
         if spanning:
@@ -120,10 +120,10 @@ class EpisodeWindows(Windows):
 
     def batch(self, indices: Sequence[int]) -> Batch:
         rows = self.starts[list(indices)][:, None] + np.arange(self.size)  # [B,T]
-        arrays = {k: v[rows] for k, v in self.steps.arrays.items() if k == "action" or self.seen.has(k)}
+        arrays = {k: v[rows] for k, v in self.steps.arrays.items() if k == "action" or self.obs_spec.has(k)}
         arrays["is_first"][:, 0] = True
-        if self.seen.has("image.camera"):
-            height = self.seen.get("image.camera").shape[-1]
+        if self.obs_spec.has("image.camera"):
+            height = self.obs_spec.get("image.camera").shape[-1]
             flat = rows.reshape(-1)
             pictures = render(self.steps.position[flat], self.steps.arrays["vector.phase"][flat].astype(np.int64), height)
             arrays["image.camera"] = pictures.reshape(*rows.shape, *pictures.shape[1:])

@@ -170,35 +170,35 @@ class SumoSimulator(Simulator):
         self._types = {name: VehicleType(*size) for name, size in sizes.items()}
 
     def _advance(self, plan: Sequence[Orders]) -> Frame:
-        seen = self._ask("advance", plan)
+        reply = self._ask("advance", plan)
         for at, orders in enumerate(plan):
             if orders:
                 self._orders[self._steps + at] = list(orders)
         self._steps += len(plan)
-        self._last = self._frame(seen)
+        self._last = self._frame(reply)
         return self._last
 
-    def _frame(self, seen: dict[str, Any]) -> Frame:
-        rows = seen["rows"]
+    def _frame(self, reply: dict[str, Any]) -> Frame:
+        rows = reply["rows"]
         names, kinds, *numbers, lanes = zip(*rows, strict=True) if rows else ((),) * 8
         x, y, angle, speed, along = (np.asarray(v, dtype=np.float64) for v in numbers)
         types = [self._types[k] for k in kinds]
         size = {n: np.asarray([getattr(t, n) for t in types], dtype=np.float64) for n in ("length", "width", "height")}
         heading = heading_of(angle)
-        before = heading_of(np.asarray([a if b is None else b for a, b in zip(angle, seen["before"], strict=True)], dtype=np.float64))
+        before = heading_of(np.asarray([a if b is None else b for a, b in zip(angle, reply["before"], strict=True)], dtype=np.float64))
         on_foot = np.asarray([t.vehicle_class == "pedestrian" for t in types], dtype=bool)
         x, y = centres(x, y, heading, np.where(on_foot, 0.0, size["length"]))
         turned: NDArray[np.float64] = np.mod(heading - before + math.pi, 2 * math.pi) - math.pi
         ax, ay = accelerations(along, speed, heading, turned / self.dt)
         columns = {"x": x, "y": y, "heading": heading, "vx": speed * np.cos(heading), "vy": speed * np.sin(heading), "ax": ax, "ay": ay}
         return Frame(
-            time=round(seen["time"], 6),
+            time=round(reply["time"], 6),
             names=tuple(names),
             type=np.asarray([t.agent for t in types], dtype=np.int64),
             columns=columns | size,
             lane=np.asarray([self._lane_number.get(lane, 0) for lane in lanes], dtype=np.int64),
-            lights=lane_states(self._network.signals, self.light_lanes, seen["lights"]),
-            events=seen["events"],
+            lights=lane_states(self._network.signals, self.light_lanes, reply["lights"]),
+            events=reply["events"],
         )
 
     # The child process --------------------------------------------------------------------------------------------------------------

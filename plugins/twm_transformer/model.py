@@ -28,7 +28,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from twm_core import DynamicsGiven
+from twm_core import DynamicsSpecs
 from twm_core.nn.actions import action_parts, check_actions, previous_actions
 from twm_core.nn.imagining import Futures
 from twm_core.nn.interfaces import Dynamics, Embedding, Features, Policy, Trace
@@ -40,9 +40,9 @@ from twm_transformer.network import Network
 from twm_transformer.state import TransformerState, windows
 
 
-def build(config: TransformerConfig, given: DynamicsGiven) -> TransformerDynamics:
+def build(config: TransformerConfig, specs: DynamicsSpecs) -> TransformerDynamics:
     """The dynamics for a config and the specs around it."""
-    return TransformerDynamics(config=config, given=given)
+    return TransformerDynamics(config=config, specs=specs)
 
 
 class _Rows(NamedTuple):
@@ -81,17 +81,17 @@ class TransformerDynamics(Dynamics):
         given: Embedding, action and latent specs.
     """
 
-    def __init__(self, *, config: TransformerConfig, given: DynamicsGiven) -> None:
+    def __init__(self, *, config: TransformerConfig, specs: DynamicsSpecs) -> None:
         super().__init__()
-        self.latent = given.latent
+        self.latent = specs.latent
         self.config = config
-        self.action = given.action
-        self.per_agent = given.latent.layout == "agents"
+        self.action = specs.action
+        self.per_agent = specs.latent.layout == "agents"
         self.independent = self.per_agent  # agents do not hear of one another here
-        self.from_z = nn.Linear(given.latent.width, config.width)
-        self.from_action = None if given.action is None else nn.Linear(given.action.width, config.width, bias=False)
+        self.from_z = nn.Linear(specs.latent.width, config.width)
+        self.from_action = None if specs.action is None else nn.Linear(specs.action.width, config.width, bias=False)
         self.network = Network(config)
-        self.project = nn.Linear(config.width, given.latent.width)
+        self.project = nn.Linear(config.width, specs.latent.width)
 
     def initial(self, batch_shape: tuple[int, ...], *, device: torch.device | None = None) -> TransformerState:
         device = device if device is not None else self.project.weight.device
@@ -159,8 +159,8 @@ class TransformerDynamics(Dynamics):
         prior = TransformerState(guess, caches, position + 1, known.before.float())
         z, consumed = tokens, position + 1
         if masked:
-            z = torch.where(known.corrected.unsqueeze(-1), tokens, torch.where(known.seen.unsqueeze(-1), guess, 0.0))
-            consumed = torch.where(known.seen, consumed, 0)
+            z = torch.where(known.corrected.unsqueeze(-1), tokens, torch.where(known.has_started.unsqueeze(-1), guess, 0.0))
+            consumed = torch.where(known.has_started, consumed, 0)
         return Trace(TransformerState(z, caches, consumed, known.present.float()), prior)
 
     def imagine(
@@ -271,5 +271,5 @@ def _positions(keep: Tensor, steps: Tensor) -> Tensor:
 
 def _feeding_on_themselves(known: Presence) -> Tensor:
     """Indices of the rows in which a prediction is consumed: carried by it at one step and not started anew at the next."""
-    carried = (known.seen & ~known.corrected)[:, :-1] & known.keep[:, 1:]
+    carried = (known.has_started & ~known.corrected)[:, :-1] & known.keep[:, 1:]
     return carried.any(dim=1).flatten().nonzero().squeeze(-1)

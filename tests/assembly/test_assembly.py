@@ -65,8 +65,8 @@ class Points(EncoderConfig):
 
     width: int = Field(4, ge=1, description="Width.")
 
-    def embedding(self, seen: ObservationSpec) -> EmbeddingSpec:
-        seen.get("agents.state")
+    def embedding(self, obs_spec: ObservationSpec) -> EmbeddingSpec:
+        obs_spec.get("agents.state")
         return EmbeddingSpec(agents=self.width)
 
 
@@ -75,7 +75,7 @@ class Camera(EncoderConfig):
 
     width: int = Field(6, ge=1, description="Width.")
 
-    def embedding(self, seen: ObservationSpec) -> EmbeddingSpec:
+    def embedding(self, obs_spec: ObservationSpec) -> EmbeddingSpec:
         return EmbeddingSpec(scene=self.width)
 
 
@@ -100,8 +100,8 @@ class Noisy(DynamicsConfig):
 class States(DecoderConfig):
     """Decodes agents."""
 
-    def output(self, latent: LatentSpec, seen: ObservationSpec) -> OutputSpec:
-        seen.get("agents.state")
+    def output(self, latent: LatentSpec, obs_spec: ObservationSpec) -> OutputSpec:
+        obs_spec.get("agents.state")
         if latent.agents is None:
             raise Mismatch(needs="one latent for each agent", got=latent, remedy="choose --encoder points")
         return OutputSpec(keys=(OutputKey(key="agents.state", distribution="normal"),))
@@ -110,14 +110,14 @@ class States(DecoderConfig):
 class Reward(DecoderConfig):
     """Decodes a reward from anything."""
 
-    def output(self, latent: LatentSpec, seen: ObservationSpec) -> OutputSpec:
+    def output(self, latent: LatentSpec, obs_spec: ObservationSpec) -> OutputSpec:
         return OutputSpec(keys=(OutputKey(key="reward", distribution="normal"),))
 
 
 class Distance(LossConfig):
     """Needs agent states."""
 
-    def accepts(self, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> Mismatch | None:
+    def accepts(self, output: OutputSpec, latent: LatentSpec, obs_spec: ObservationSpec) -> Mismatch | None:
         if output.has("agents.state"):
             return None
         return Mismatch(needs="a decoder that returns 'agents.state'", got=output, remedy="add --decoder states")
@@ -126,14 +126,14 @@ class Distance(LossConfig):
 class Nats(LossConfig):
     """Needs chance."""
 
-    def accepts(self, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> Mismatch | None:
+    def accepts(self, output: OutputSpec, latent: LatentSpec, obs_spec: ObservationSpec) -> Mismatch | None:
         return None if latent.family != "none" else Mismatch(needs="a stochastic latent", got=latent, remedy="choose --dynamics noisy")
 
 
 class Regret(LossConfig):
     """Needs a reward."""
 
-    def accepts(self, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> Mismatch | None:
+    def accepts(self, output: OutputSpec, latent: LatentSpec, obs_spec: ObservationSpec) -> Mismatch | None:
         return None if output.has("reward") else Mismatch(needs="a decoder that returns 'reward'", got=output)
 
 
@@ -195,7 +195,7 @@ def refusal(**changes: Any) -> AssemblyError:
 
 def test_specs_flow_from_the_dataset_to_the_losses() -> None:
     made = plan(encoder__components=["points", "camera"], encoder__points__width=5)
-    assert made.seen.names == ("agents.state",)
+    assert made.obs_spec.names == ("agents.state",)
     assert made.action is None
     assert made.embeddings == (EmbeddingSpec(agents=5), EmbeddingSpec(scene=6))
     assert made.embedding == EmbeddingSpec(scene=6, agents=5)

@@ -53,15 +53,15 @@ def test_every_accepted_pairing_trains_two_steps(key: tuple[str, str, str]) -> N
     for choice in accepted_of(*key):
         model = build_world_model(plan_of(choice), seed=0)
         # Without weight decay, so that whatever moves was moved by a gradient.
-        optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
         generator = torch.Generator().manual_seed(0)
         model.collect_statistics(data.batch([0, 1]))
         before = {n: p.detach().clone() for n, p in model.named_parameters()}
         for k in range(2):
             total, terms = model.loss(data.batch([k, k + 1]), generator=generator, step=k)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             total.backward()
-            optimiser.step()
+            optimizer.step()
             assert torch.isfinite(total), (str(choice), terms)
         moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
         assert all(bool(torch.isfinite(p).all()) for p in model.parameters()), str(choice)

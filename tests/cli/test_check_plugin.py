@@ -36,7 +36,7 @@ def twm_components():
 
 
 def build(config, given):
-    from twm_core.nn.batches import seen_before
+    from twm_core.nn.batches import observed_before
     from twm_core.nn.interfaces import Loss
     from twm_core.nn.masking import masked_mean
 
@@ -44,7 +44,7 @@ def build(config, given):
         def forward(self, outputs, batch):
             exists = batch["agents.exists"]
             error = (outputs.prediction["agents.exists"].mean - exists.float()).square()
-            return {{"score": (-1 if WRONG else 1) * masked_mean(error, seen_before(exists, batch["is_first"]))}}
+            return {{"score": (-1 if WRONG else 1) * masked_mean(error, observed_before(exists, batch["is_first"]))}}
 
     return Score()
 '''

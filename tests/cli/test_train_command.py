@@ -28,7 +28,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         checkpoint = run / "checkpoints" / "step-1"
         checkpoint.mkdir(parents=True, exist_ok=True)
         (run / "recipe.toml").write_text(to_toml(plan.resolved()))
-        specs = {"seen": plan.seen, "action": None, "embedding": plan.embedding, "latent": plan.latent, "output": plan.output}
+        specs = {"obs_spec": plan.obs_spec, "action": None, "embedding": plan.embedding, "latent": plan.latent, "output": plan.output}
         manifest = {
             "schema": SCHEMA,
             "step": 1,

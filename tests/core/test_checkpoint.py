@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from twm_core import atomic
 from twm_core.checkpoint.files import TrainerState, load_model, load_trainer, remove_old, save_checkpoint
 from twm_core.checkpoint.load import load_run
-from twm_core.checkpoint.manifest import MANIFEST, MODEL, TRAINER, RunFolder, read_manifest, verify_files
+from twm_core.checkpoint.manifest import HEADER_KEY, MANIFEST, MODEL, TRAINER, RunFolder, read_manifest, verify_files
 from twm_core.errors import CheckpointError
 from twm_core.nn.build import build_world_model
 from twm_core.plugin.registry import Registry
@@ -179,6 +179,27 @@ def test_what_a_manifest_names_is_never_imported_or_run(
         load_run(latest, registry=registry)
     assert shlex.split(str(caught.value.hint))[:2] == ["pip", "install"]
     assert len(shlex.split(str(caught.value.hint))) == 3  # one word, however it is pasted
+
+
+def test_names_of_twm_0_1_are_read_under_the_names_of_today(latest: Path, tiny: Callable[..., Plan]) -> None:
+    new = load_trainer(latest, tiny(), read_manifest(latest))
+    assert any(n.startswith("optimizer.") for n in new.tensors)
+    tensors = {n.replace("optimizer.", "optimiser.", 1) if n.startswith("optimizer.") else n: t for n, t in new.tensors.items()}
+    scalars = {"optimiser" if k == "optimizer" else k: v for k, v in new.scalars.items()}
+    scalars["optimiser"]["own"] = {"schedule": {"tensor": "optimiser_own.0"}}
+    save_file({**tensors, "optimiser_own.0": torch.ones(2)}, latest / TRAINER, {HEADER_KEY: json.dumps(scalars)})
+
+    def former(manifest: dict[str, Any]) -> None:
+        manifest["specs"]["seen"] = manifest["specs"].pop("obs_spec")
+        manifest["files"][TRAINER]["sha256"] = file_hash(latest / TRAINER)
+
+    manifest = read_manifest(latest)
+    edit(latest, former)
+    assert read_manifest(latest)["specs"] == manifest["specs"]
+    read = load_trainer(latest, tiny(), read_manifest(latest))
+    assert set(read.tensors) == {*new.tensors, "optimizer_own.0"}
+    assert read.scalars["optimizer"]["own"] == {"schedule": {"tensor": "optimizer_own.0"}}
+    verify_files(latest)
 
 
 def test_a_newer_layout_asks_for_a_newer_distribution(latest: Path, registry: Registry) -> None:

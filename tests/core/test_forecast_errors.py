@@ -59,7 +59,7 @@ class MadeUp(Windows):
         return {"windows": len(self)}
 
 
-SEEN = ObservationSpec(
+OBS_SPEC = ObservationSpec(
     keys=(
         KeySpec(key="image.eye", axes="B T C H W", dtype="uint8", shape=(2, 3, 3)),
         KeySpec(key="vector.state", axes="B T D", shape=(2,)),
@@ -76,7 +76,7 @@ SEEN = ObservationSpec(
 class Foreseer:
     """Forecasts noise that depends on the window alone, so that batches of any size agree."""
 
-    seen = SEEN
+    obs_spec = OBS_SPEC
 
     def __init__(self, broken: bool = False) -> None:
         self.broken = broken

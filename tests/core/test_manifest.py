@@ -95,7 +95,7 @@ def test_a_manifest_names_components_specs_step_seed_data_and_hashes(latest: Pat
     assert len(dynamics["layout_sha256"]) == 64
     assert (manifest["step"], manifest["seed"]) == (12, 0)
     assert len(manifest["dataset_sha256"]) == 64
-    assert set(manifest["specs"]) == {"seen", "action", "embedding", "latent", "output"}
+    assert set(manifest["specs"]) == {"obs_spec", "action", "embedding", "latent", "output"}
     assert {f: h["sha256"] for f, h in manifest["files"].items()} == {
         f: hashlib.sha256((latest / f).read_bytes()).hexdigest() for f in ("model.safetensors", "trainer.safetensors")
     }
@@ -133,7 +133,7 @@ def test_an_unknown_schema_is_refused(latest: Path, given: object) -> None:
         ({"step": "many"}, "step"),
         ({"components": None}, "components"),
         ({"components": [{"kind": "encoder"}]}, r"components\.0\.name"),
-        ({"specs": {}}, r"specs\.seen"),
+        ({"specs": {}}, r"specs\.obs_spec"),
         ({"training": 3}, "training"),
         ({"files": {"model.safetensors": {}}}, r"files\.model\.safetensors\.sha256"),
     ],

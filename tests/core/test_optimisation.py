@@ -13,7 +13,7 @@ from torch import nn
 
 from twm_core.recipe.training_config import TrainingConfig
 from twm_core.training.optimizer import MovingAverage, decay_groups, learning_rate
-from twm_core.training.optimizer_state import optimiser_state, restore_optimiser
+from twm_core.training.optimizer_state import optimizer_state, restore_optimizer
 
 
 def model() -> nn.Sequential:
@@ -59,11 +59,11 @@ def test_the_learning_rate_is_positive_and_never_above_the_highest(steps: int, w
 
 
 def test_a_restored_optimiser_goes_on_bit_for_bit() -> None:
-    def steps(net: nn.Module, optimiser: torch.optim.Optimizer, count: int) -> None:
+    def steps(net: nn.Module, optimizer: torch.optim.Optimizer, count: int) -> None:
         for _ in range(count):
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             (net(torch.ones(2, 3)) ** 2).sum().backward()
-            optimiser.step()
+            optimizer.step()
 
     whole = model()
     steps(whole, adamw(whole), 6)
@@ -71,23 +71,23 @@ def test_a_restored_optimiser_goes_on_bit_for_bit() -> None:
     half = model()
     former = adamw(half)
     steps(half, former, 3)
-    tensors, kept = optimiser_state(half, former)
+    tensors, kept = optimizer_state(half, former)
     saved = {k: v.clone() for k, v in tensors.items()}
     other = model()
     other.load_state_dict(half.state_dict())
-    optimiser = adamw(other)
-    restore_optimiser(other, optimiser, saved, kept)
-    steps(other, optimiser, 3)
+    optimizer = adamw(other)
+    restore_optimizer(other, optimizer, saved, kept)
+    steps(other, optimizer, 3)
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), other.parameters(), strict=True))
 
 
 def test_a_parameter_without_gradient_has_no_saved_state() -> None:
     net = model()
-    optimiser = adamw(net)
+    optimizer = adamw(net)
     net[2].requires_grad_(False)
     (net(torch.ones(2, 3)) ** 2).sum().backward()
-    optimiser.step()
-    names = {n.removeprefix("optimiser.").rpartition(".")[0] for n in optimiser_state(net, optimiser)[0]}
+    optimizer.step()
+    names = {n.removeprefix("optimizer.").rpartition(".")[0] for n in optimizer_state(net, optimizer)[0]}
     assert names == {"0.weight", "0.bias", "1.weight", "1.bias"}
 
 

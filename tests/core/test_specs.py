@@ -10,7 +10,9 @@ from pydantic import ValidationError
 from twm_core import ActionSpec, EmbeddingSpec, Feature, KeySpec, LatentSpec, Mismatch, ObservationSpec, OutputKey, OutputSpec
 
 STATE = KeySpec(key="agents.state", axes="B T A F", shape=(3,), features=tuple(Feature(name=n) for n in ("x", "y", "speed")))
-SEEN = ObservationSpec(keys=(STATE, KeySpec(key="image", axes="B T H W C", dtype="uint8", shape=(8, 8, 3))), dt=0.25, context=4, horizon=6)
+OBS_SPEC = ObservationSpec(
+    keys=(STATE, KeySpec(key="image", axes="B T H W C", dtype="uint8", shape=(8, 8, 3))), dt=0.25, context=4, horizon=6
+)
 
 
 @given(st.permutations(["x", "y", "heading", "vx", "vy", "length"]))
@@ -25,19 +27,19 @@ def test_a_missing_feature_is_named_with_those_that_are_there() -> None:
 
 
 def test_an_observation_spec_finds_keys_by_name() -> None:
-    assert SEEN.names == ("agents.state", "image")
-    assert SEEN.get("agents.state") is STATE
-    assert SEEN.has("image")
-    assert not SEEN.has("lidar")
+    assert OBS_SPEC.names == ("agents.state", "image")
+    assert OBS_SPEC.get("agents.state") is STATE
+    assert OBS_SPEC.has("image")
+    assert not OBS_SPEC.has("lidar")
 
 
 def test_a_missing_key_is_named_with_those_that_are_there() -> None:
     with pytest.raises(Mismatch, match=r"needs key 'lidar', got keys agents\.state, image"):
-        SEEN.get("lidar")
+        OBS_SPEC.get("lidar")
 
 
 def test_an_observation_spec_describes_itself_on_one_line() -> None:
-    assert SEEN.describe() == "observations(agents.state, image; dt 0.25 s, 4+6 steps)"
+    assert OBS_SPEC.describe() == "observations(agents.state, image; dt 0.25 s, 4+6 steps)"
 
 
 @pytest.mark.parametrize("bad", [{"dt": 0.0}, {"dt": -1.0}, {"context": 0}, {"horizon": -1}, {"colour": "red"}])
@@ -47,9 +49,9 @@ def test_impossible_observation_specs_are_refused(bad: dict[str, object]) -> Non
 
 
 def test_specs_are_frozen_and_compare_by_value() -> None:
-    assert ObservationSpec.model_validate(SEEN.model_dump()) == SEEN
+    assert ObservationSpec.model_validate(OBS_SPEC.model_dump()) == OBS_SPEC
     with pytest.raises(ValidationError, match="frozen"):
-        SEEN.dt = 1.0  # pyrefly: ignore[read-only]
+        OBS_SPEC.dt = 1.0  # pyrefly: ignore[read-only]
 
 
 def test_a_categorical_feature_is_as_wide_as_its_classes() -> None:

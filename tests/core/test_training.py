@@ -265,7 +265,8 @@ def test_validation_is_deterministic_and_leaves_the_generators_alone(tiny: Calla
     before = torch.get_rng_state(), trainer.generator.get_state()
     with trainer.evaluating() as model:
         found = [
-            Validation(registry, plan.seen, dataset.windows("val"), [0, 1], batch=2, device=torch.device("cpu"))(model) for _ in range(2)
+            Validation(registry, plan.obs_spec, dataset.windows("val"), [0, 1], batch=2, device=torch.device("cpu"))(model)
+            for _ in range(2)
         ]
     assert found[0] == found[1]
     assert torch.equal(torch.get_rng_state(), before[0])
@@ -288,7 +289,7 @@ def test_validation_scores_agents_only_where_their_positions_are_decoded(tiny: C
             ("speeds", (named["agents.state"].model_copy(update={"features": ("vx", "vy")}),)),
         ):
             model.output = OutputSpec(keys=keys)
-            found[title] = Validation(registry, plan.seen, dataset.windows("val"), [0, 1], batch=2, device=torch.device("cpu"))(model)
+            found[title] = Validation(registry, plan.obs_spec, dataset.windows("val"), [0, 1], batch=2, device=torch.device("cpu"))(model)
     assert "val.ade" in found["all"]
     assert found["existence"] == found["speeds"]
     assert "val.loss" in found["existence"]

@@ -54,14 +54,14 @@ def test_the_readmes_commands_about_data_work_in_the_order_of_the_page(workplace
     assert len(data) >= 7
     # The store that they leave behind has windows in all splits, as the command that trains on it cuts them.
     from twm_core.data.dataset import SPLITS
-    from twm_core.specs import DatasetGiven
+    from twm_core.specs import DatasetSpecs
     from twm_datasets.config import StoreConfig
     from twm_datasets.store import build
 
     options = dict(zip(*[iter(w.removeprefix("--dataset.") for w in shlex.split(train)[4:])] * 2, strict=True))
     config = StoreConfig(**options)
     seen, action = config.observations()
-    dataset = build(config, DatasetGiven(seen=seen, action=action))
+    dataset = build(config, DatasetSpecs(obs_spec=seen, action=action))
     assert all(len(dataset.windows(split)) > 0 for split in SPLITS)
 
 

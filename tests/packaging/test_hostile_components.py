@@ -36,7 +36,7 @@ class {name}Config({base}):
 class {name}Encoder(Encoder):
     def __init__(self, config, given):
         super().__init__()
-        state = given.seen.get("agents.state")
+        state = given.obs_spec.get("agents.state")
         self.columns = [state.index("vx"), state.index("vy")]
         self.layer = nn.Linear(2, config.width)
         self.calls = 0

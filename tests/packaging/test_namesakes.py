@@ -15,7 +15,7 @@ from twm_cli.main import main
 from twm_core.errors import AmbiguousComponentError
 from twm_core.evaluation.components import choose_protocol
 from twm_core.evaluation.evaluate import Request, evaluate
-from twm_core.evaluation.field import choose_baselines, choose_metrics
+from twm_core.evaluation.selection import choose_baselines, choose_metrics
 from twm_core.plugin.registry import Registry, discover
 from twm_core.recipe.assembly import assemble
 from twm_core.recipe.chosen import choose

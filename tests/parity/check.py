@@ -54,7 +54,7 @@ def rows(official: OfficialSet) -> Iterator[Row]:
     yield from _functions(official)
     yield from _forward(official)
     yield from _imagination(official)
-    yield from _optimiser(official)
+    yield from _optimizer(official)
 
 
 def _functions(official: OfficialSet) -> Iterator[Row]:
@@ -183,13 +183,13 @@ def _imagination(official: OfficialSet) -> Iterator[Row]:
     yield Row("out/imagine/con_prob", decoded["continue"].mean, official["out/imagine/con_prob"], TIGHT)
 
 
-def _optimiser(official: OfficialSet) -> Iterator[Row]:
+def _optimizer(official: OfficialSet) -> Iterator[Row]:
     """Three updates of LaProp with adaptive clipping, tensor by tensor as the official one does."""
     options = official.sizes["opt"]
     names = list(official.under("opt/param1/"))
     # In float32 the step, 1e-4 of a parameter, carries that parameter's rounding; so steps are compared in float64.
     single, double = ({n: torch.nn.Parameter(official[f"param/{n}"].to(t)) for n in names} for t in (torch.float32, torch.float64))
-    optimisers = [
+    optimizers = [
         LaProp(p.values(), lr=options["lr"], betas=(options["beta1"], options["beta2"]), eps=options["eps"], agc=options["agc"])
         for p in (single, double)
     ]
@@ -197,8 +197,8 @@ def _optimiser(official: OfficialSet) -> Iterator[Row]:
         before = {n: p.detach().clone() for n, p in double.items()}
         for name in names:
             single[name].grad, double[name].grad = official[source + name].clone(), official[source + name].double()
-        for optimiser in optimisers:
-            optimiser.step()
+        for optimizer in optimizers:
+            optimizer.step()
         if t == 2:
             continue  # the file has the first and the third
         for name in names:

@@ -1,7 +1,7 @@
 """Parameters of the official DreamerV3 implementation in the layout of our `rssm-cat`.
 
 The official layout (danijar/dreamerv3, 2026): `Linear` kernels are `[in,out]`, `BlockLinear` kernels `[blocks,in/blocks,out/blocks]`. Ours
-has the same tensors one by one, dense ones transposed, so that what an optimiser does tensor by tensor is the same too.
+has the same tensors one by one, dense ones transposed, so that what an optimizer does tensor by tensor is the same too.
 """
 
 from __future__ import annotations

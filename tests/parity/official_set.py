@@ -27,7 +27,7 @@ from twm_core.nn.interfaces import Trace
 from twm_core.nn.world_model import LossTerm, WorldModel
 from twm_core.plugin.registry import discover
 from twm_core.recipe.fusion import FusionConfig
-from twm_core.specs import ActionSpec, DecoderGiven, DynamicsGiven, EncoderGiven, Feature, KeySpec, LossGiven, ObservationSpec, OutputSpec
+from twm_core.specs import ActionSpec, DecoderSpecs, DynamicsSpecs, EncoderSpecs, Feature, KeySpec, LossSpecs, ObservationSpec, OutputSpec
 
 
 class OfficialSet:
@@ -112,18 +112,18 @@ class OfficialSet:
                 for n, k in self.names.items() for v in (self.batch[k],)]  # fmt: skip
         keys.append(KeySpec(key="reward", axes="B T"))
         keys += [KeySpec(key=k, axes="B T", dtype="bool") for k in ("is_first", "is_last", "is_terminal")]
-        seen = ObservationSpec(keys=tuple(keys), dt=1.0, context=steps, horizon=0)
+        obs_spec = ObservationSpec(keys=tuple(keys), dt=1.0, context=steps, horizon=0)
         width = self.batch["action"].shape[-1]
         action = ActionSpec(layout="scene", features=tuple(Feature(name=f"a{i}") for i in range(width)))
         cnn = {"depth": s["depth"], "mults": s["mults"], "kernel": s["kernel"]}
         made = _Maker()
         config, encoder = made(
-            "encoder", "multimodal", lambda c: EncoderGiven(seen=seen, embedding=c.embedding(seen)),
+            "encoder", "multimodal", lambda c: EncoderSpecs(obs_spec=obs_spec, embedding=c.embedding(obs_spec)),
             layers=s["enc_layers"], units=s["units"], eps=s["norm_eps"], **cnn,
         )  # fmt: skip
-        embedding = config.embedding(seen)
+        embedding = config.embedding(obs_spec)
         config, dynamics = made(
-            "dynamics", "rssm-cat", lambda c: DynamicsGiven(embedding=embedding, action=action, latent=c.latent(embedding, action)),
+            "dynamics", "rssm-cat", lambda c: DynamicsSpecs(embedding=embedding, action=action, latent=c.latent(embedding, action)),
             layout="scene", deter=s["deter"], hidden=s["hidden"], groups=s["stoch"], classes=s["classes"], blocks=s["blocks"],
             unimix=s["unimix"], dynlayers=s["dynlayers"], obslayers=s["obslayers"], imglayers=s["imglayers"], eps=s["norm_eps"],
         )  # fmt: skip
@@ -137,19 +137,20 @@ class OfficialSet:
         decoders, outputs = {}, []
         for name, options in wanted.items():
             config, decoders[name] = made(
-                "decoder", name, lambda c: DecoderGiven(latent=latent, seen=seen, output=c.output(latent, seen)), **options
+                "decoder", name, lambda c: DecoderSpecs(latent=latent, obs_spec=obs_spec, output=c.output(latent, obs_spec)), **options
             )
-            outputs += config.output(latent, seen).keys
+            outputs += config.output(latent, obs_spec).keys
         scales = s["loss_scales"]
         assert scales["rec"] == scales["rew"] == scales["con"] == 1, "this check expects reconstruction, reward and continue scales of 1"
         output = OutputSpec(keys=tuple(outputs))
         options = {"nll": {}, "kl": {"dyn": scales["dyn"], "rep": scales["rep"], "free_nats": s["free_nats"]}}
         losses = {
-            n: LossTerm(*made("loss", n, lambda c: LossGiven(output=output, latent=latent, seen=seen), **o)) for n, o in options.items()
+            n: LossTerm(*made("loss", n, lambda c: LossSpecs(output=output, latent=latent, obs_spec=obs_spec), **o))
+            for n, o in options.items()
         }
         return WorldModel(
             encoders={"multimodal": encoder}, fusion=Fusion(config=FusionConfig(), embeddings=[embedding]), dynamics=dynamics,
-            decoders=decoders, losses=losses, seen=seen, action=action, output=output,
+            decoders=decoders, losses=losses, obs_spec=obs_spec, action=action, output=output,
         )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from twm_core import KeySpec, LatentSpec, ObservationSpec
 from twm_core.nn.distributions import TwoHot, symexp_bins
 from twm_core.nn.interfaces import Belief, Decoder, Features, Outputs
 from twm_core.nn.symlog import symexp, symlog
-from twm_core.specs import DecoderGiven, LossGiven, OutputSpec
+from twm_core.specs import DecoderSpecs, LossSpecs, OutputSpec
 from twm_losses import nll
 from twm_losses.config_likelihood import NLLConfig
 from twm_multimodal import heads, vector
@@ -70,7 +70,7 @@ def batch_and_specs(official: Official) -> tuple[dict[str, Tensor], ObservationS
     return batch, ObservationSpec(keys=tuple(keys), dt=1.0, context=6, horizon=6), names
 
 
-def decoders(official: Official) -> tuple[dict[str, Decoder], dict[str, dict[str, Tensor]], LossGiven]:
+def decoders(official: Official) -> tuple[dict[str, Decoder], dict[str, dict[str, Tensor]], LossSpecs]:
     """Our decoders with the official parameters, the official gradients under our names, and what they decode."""
     sizes = official.sizes
     _, seen, names = batch_and_specs(official)
@@ -94,9 +94,9 @@ def decoders(official: Official) -> tuple[dict[str, Decoder], dict[str, dict[str
     for name, (config, build) in configs.items():
         output = config.output(latent, seen)
         outputs += output.keys
-        built[name] = build(config, DecoderGiven(latent=latent, seen=seen, output=output))
+        built[name] = build(config, DecoderSpecs(latent=latent, obs_spec=seen, output=output))
         built[name].load_state_dict(parameters[name], strict=True)
-    return built, mapped(official.under("grad/")), LossGiven(output=OutputSpec(keys=tuple(outputs)), latent=latent, seen=seen)
+    return built, mapped(official.under("grad/")), LossSpecs(output=OutputSpec(keys=tuple(outputs)), latent=latent, obs_spec=seen)
 
 
 def close(ours: Tensor, theirs: Tensor, limit: float = 1e-5) -> None:

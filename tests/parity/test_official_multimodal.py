@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from twm_core.nn.interfaces import Features
-from twm_core.specs import DecoderGiven, EncoderGiven, KeySpec, LatentSpec, ObservationSpec
+from twm_core.specs import DecoderSpecs, EncoderSpecs, KeySpec, LatentSpec, ObservationSpec
 from twm_multimodal.config import ImageConfig, MultimodalConfig
 from twm_multimodal.encoder import build as build_encoder
 from twm_multimodal.image_decoder import build as build_decoder
@@ -38,9 +38,9 @@ def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def encoder(name: str, tensors: dict[str, Tensor]) -> torch.nn.Module:
-    seen = ObservationSpec(keys=VECTORS if name == "vector" else IMAGES, dt=1.0, context=1, horizon=0)
+    obs_spec = ObservationSpec(keys=VECTORS if name == "vector" else IMAGES, dt=1.0, context=1, horizon=0)
     config = MultimodalConfig(depth=4, units=32)
-    module = build_encoder(config, EncoderGiven(seen=seen, embedding=config.embedding(seen)))
+    module = build_encoder(config, EncoderSpecs(obs_spec=obs_spec, embedding=config.embedding(obs_spec)))
     module.load_state_dict(encoder_parameters(part(tensors, "param/")), strict=True)
     return module
 
@@ -53,9 +53,9 @@ def batch(name: str, tensors: dict[str, Tensor], prefix: str = "in/obs/") -> dic
 
 
 def decoder(tensors: dict[str, Tensor]) -> torch.nn.Module:
-    seen = ObservationSpec(keys=IMAGES, dt=1.0, context=1, horizon=0)
+    obs_spec = ObservationSpec(keys=IMAGES, dt=1.0, context=1, horizon=0)
     config = ImageConfig(depth=4, units=32)
-    module = build_decoder(config, DecoderGiven(latent=LATENT, seen=seen, output=config.output(LATENT, seen)))
+    module = build_decoder(config, DecoderSpecs(latent=LATENT, obs_spec=obs_spec, output=config.output(LATENT, obs_spec)))
     module.load_state_dict(image_decoder_parameters(part(tensors, "param/")), strict=True)
     return module
 
@@ -113,13 +113,13 @@ def test_the_sizes_of_the_published_image_model_are_kept() -> None:
     7,386,904 has a vector encoder of 539,648 and a vector decoder of 1,326,104; 1,024 image tokens instead of 512 make the posterior's
     first layer wider by 512 x 512.
     """
-    seen = ObservationSpec(keys=IMAGES[:1], dt=1.0, context=1, horizon=0)
+    obs_spec = ObservationSpec(keys=IMAGES[:1], dt=1.0, context=1, horizon=0)
     latent = LatentSpec(layout="scene", width=512 + 1024, family="categorical", deter=512, groups=32, classes=32)
     ours, theirs = MultimodalConfig(units=512), ImageConfig(units=512)
-    embedding = ours.embedding(seen)
+    embedding = ours.embedding(obs_spec)
     assert embedding.scene == 1024
-    enc = build_encoder(ours, EncoderGiven(seen=seen, embedding=embedding))
-    dec = build_decoder(theirs, DecoderGiven(latent=latent, seen=seen, output=theirs.output(latent, seen)))
+    enc = build_encoder(ours, EncoderSpecs(obs_spec=obs_spec, embedding=embedding))
+    dec = build_decoder(theirs, DecoderSpecs(latent=latent, obs_spec=obs_spec, output=theirs.output(latent, obs_spec)))
     counts = [sum(p.numel() for p in m.parameters()) for m in (enc, dec)]
     assert counts == [220_416, 2_387_139]
     assert 7_386_904 - 539_648 - 1_326_104 + 512 * 512 + sum(counts) == 8_390_851

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from twm_core import ActionSpec, DecoderGiven, DynamicsGiven, EncoderGiven, Feature, KeySpec, ObservationSpec
+from twm_core import ActionSpec, DecoderSpecs, DynamicsSpecs, EncoderSpecs, Feature, KeySpec, ObservationSpec
 from twm_core.nn.build import build_world_model
 from twm_core.plugin.registry import discover
 from twm_core.recipe.assembly import Plan, assemble
@@ -61,17 +61,17 @@ def test_the_world_model_has_as_many_parameters_as_the_published_ones(image: boo
     action = ActionSpec(layout="scene", features=tuple(Feature(name=f"a{i}") for i in range(ACTION)))
     cnn = {"depth": DEPTH} if image else {}
     encoder, total = part(
-        "encoder", "multimodal", {"units": UNITS, "layers": 3, **cnn}, lambda c: EncoderGiven(seen=seen, embedding=c.embedding(seen))
+        "encoder", "multimodal", {"units": UNITS, "layers": 3, **cnn}, lambda c: EncoderSpecs(obs_spec=seen, embedding=c.embedding(seen))
     )
     tokens = encoder.embedding(seen)
     dynamics, more = part(
-        "dynamics", "rssm-cat", RSSM, lambda c: DynamicsGiven(embedding=tokens, action=action, latent=c.latent(tokens, action))
+        "dynamics", "rssm-cat", RSSM, lambda c: DynamicsSpecs(embedding=tokens, action=action, latent=c.latent(tokens, action))
     )
     total += more
     latent = dynamics.latent(tokens, action)
     observed = {"image": {"depth": DEPTH, "units": UNITS}} if image else {"vector": {"units": UNITS, "layers": 3}}
     for name, options in (observed | {k: {"units": UNITS, "layers": 1} for k in ("reward", "continue")}).items():
-        total += part("decoder", name, options, lambda c: DecoderGiven(latent=latent, seen=seen, output=c.output(latent, seen)))[1]
+        total += part("decoder", name, options, lambda c: DecoderSpecs(latent=latent, obs_spec=seen, output=c.output(latent, seen)))[1]
     assert total == published
 
 

@@ -91,7 +91,7 @@ def save_checkpoint(
         plan: What the model was built from.
         model: The weights to use later.
         trainer: What a resumed run needs.
-        step: Optimiser steps done.
+        step: Optimizer steps done.
         facts: More JSON values for the manifest (seed, data hash, metrics).
         best: Whether this is the best one so far.
 
@@ -106,7 +106,7 @@ def save_checkpoint(
         "parameters": facts.get("parameters"),
         "components": describe_components(plan, model),
         "specs": {
-            "seen": plan.seen.model_dump(mode="json"),
+            "obs_spec": plan.obs_spec.model_dump(mode="json"),
             "action": None if plan.action is None else plan.action.model_dump(mode="json"),
             "embedding": plan.embedding.model_dump(mode="json"),
             "latent": plan.latent.model_dump(mode="json"),
@@ -223,7 +223,7 @@ def load_trainer(folder: Path, plan: Plan, manifest: Mapping[str, Any]) -> Train
 
     Raises:
         CheckpointError: The file is damaged, or belongs to a layout of parameters that a component no longer has: an upgrade carries
-            weights over, but not the moments of the optimiser.
+            weights over, but not the moments of the optimizer.
     """
     versions = {(r["kind"], r["chosen_as"]): r["layout_version"] for r in manifest["components"]}
     for part in (p for parts in plan.parts.values() for p in parts):
@@ -235,7 +235,9 @@ def load_trainer(folder: Path, plan: Plan, manifest: Mapping[str, Any]) -> Train
                 f"evaluate it, or resume with the version of {part.registered.plugin.distribution} that wrote it",
             )
     header, _ = read_header(folder / TRAINER)
-    return TrainerState(_load(folder / TRAINER), json.loads(header["__metadata__"][HEADER_KEY]))
+    # twm 0.1 spelled the keys with an s, and refers to some of the tensors by name in the JSON.
+    tensors = {f"optimizer{k.removeprefix('optimiser')}" if k.startswith("optimiser") else k: v for k, v in _load(folder / TRAINER).items()}
+    return TrainerState(tensors, json.loads(header["__metadata__"][HEADER_KEY].replace('"optimiser', '"optimizer')))
 
 
 def _load(file: Path) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
     RUN/recipe.toml                               resolved recipe
     RUN/metrics.jsonl, RUN/tensorboard/           curves
     RUN/checkpoints/step-N/model.safetensors      the weights to use (the moving average where there is one)
-    RUN/checkpoints/step-N/trainer.safetensors    optimiser, generators and, beside a moving average, the raw weights
+    RUN/checkpoints/step-N/trainer.safetensors    optimizer, generators and, beside a moving average, the raw weights
     RUN/checkpoints/step-N/manifest.json          this manifest; without the hashes it is also in the header of model.safetensors
     RUN/checkpoints/latest, RUN/checkpoints/best  names of checkpoints
 
@@ -45,7 +45,7 @@ class _Row(BaseModel):
 
 
 class _Specs(BaseModel):
-    seen: ObservationSpec
+    obs_spec: ObservationSpec
     action: ActionSpec | None
     embedding: EmbeddingSpec
     latent: LatentSpec
@@ -164,6 +164,9 @@ def read_manifest(path: Path | str, which: str = "best") -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         given = manifest.get("schema") if isinstance(manifest, dict) else manifest
         raise CheckpointError(f"the manifest in {file} has schema {given!r}; this twm reads {SCHEMA}", "use a matching version of twm")
+    specs = manifest.get("specs")
+    if isinstance(specs, dict) and "seen" in specs:  # the name of twm 0.1
+        manifest["specs"] = {"obs_spec": specs["seen"], **{k: v for k, v in specs.items() if k != "seen"}}
     try:
         _Manifest.model_validate(manifest)
     except ValidationError as error:

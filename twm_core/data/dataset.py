@@ -36,11 +36,11 @@ class Dataset(ABC):
     """What the `build` of a dataset component returns.
 
     Attributes:
-        seen: The spec of every batch.
+        obs_spec: The spec of every batch.
         action: The spec of `batch["action"]`, None where there is none.
     """
 
-    seen: ObservationSpec
+    obs_spec: ObservationSpec
     action: ActionSpec | None
 
     @abstractmethod

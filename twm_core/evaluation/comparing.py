@@ -27,7 +27,7 @@ def compare(mine: Evaluation, other: Saved) -> dict[str, Any]:
         UsageError: The two are not comparable, or share no metric.
     """
     refuse(mine.comparable(), other.result["comparable"], other.name)
-    first = mine.entrants[0]
+    first = mine.candidates[0]
     rival = next(iter(other.result["forecasters"]))
     names = {(metric, score.name): name for name, (metric, score) in mine.scores.items()}
     found: dict[str, Any] = {}

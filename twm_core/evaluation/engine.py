@@ -22,7 +22,7 @@ from twm_core.evaluation.bootstrap import Ints
 from twm_core.evaluation.forecast import Forecast, Truth
 from twm_core.evaluation.interfaces import Floats, Forecaster, Metric
 from twm_core.evaluation.left_out import BASELINE, METRIC, LeftOut
-from twm_core.evaluation.truth import Roads, TruthDigest, truth_of
+from twm_core.evaluation.truth import RoadMaps, TruthDigest, truth_of
 from twm_core.evaluation.world_model_forecaster import WorldModelForecaster
 from twm_core.nn.batches import slice_time
 from twm_core.reporting import Reporter
@@ -32,7 +32,7 @@ BATCH = 32
 
 
 @dataclass(frozen=True)
-class Entrant:
+class Candidate:
     """A forecaster that is scored.
 
     Attributes:
@@ -77,14 +77,14 @@ class Scored:
 
 
 def run(
-    entrants: Sequence[Entrant],
+    candidates: Sequence[Candidate],
     windows: Windows,
     indices: Sequence[int],
     *,
-    seen: ObservationSpec,
+    obs_spec: ObservationSpec,
     samples: int,
     seed: int,
-    roads: Roads | None = None,
+    roads: RoadMaps | None = None,
     device: torch.device | str = "cpu",
     batch: int = BATCH,
     together: bool = False,
@@ -97,7 +97,7 @@ def run(
         entrants: Who forecasts.
         windows: The windows of a split.
         indices: Which of them.
-        seen: Their spec.
+        obs_spec: Their spec.
         samples: `S`, futures that are asked for.
         seed: Seed of the futures.
         roads: Road maps of the split.
@@ -113,31 +113,31 @@ def run(
         PluginError: A forecast has another shape than promised.
     """
     failed = LeftOut()
-    roads = roads or Roads(None, "")
+    roads = roads or RoadMaps(None, "")
     stream = torch.Generator(device=device).manual_seed(seed)
-    alone = [e for e in entrants if e.forecaster.gives.several and not together]
-    beside = [e for e in entrants if together or not e.forecaster.gives.several]
-    rows: dict[str, dict[str, list[Floats]]] = {e.name: {m: [] for m in e.metrics} for e in entrants}
+    alone = [e for e in candidates if e.forecaster.gives.several and not together]
+    beside = [e for e in candidates if together or not e.forecaster.gives.several]
+    rows: dict[str, dict[str, list[Floats]]] = {e.name: {m: [] for m in e.metrics} for e in candidates}
     digest = TruthDigest()
     vehicle: list[Ints] = []
     scenario: list[Ints] = []
 
-    def ask(some: Sequence[Entrant], numbers: Sequence[int], truth: Truth, generator: torch.Generator | None) -> None:
+    def ask(some: Sequence[Candidate], numbers: Sequence[int], truth: Truth, generator: torch.Generator | None) -> None:
         on_device = to_device(truth.batch, device)
-        for entrant in some:
-            if failed.has(BASELINE, entrant.name):
+        for candidate in some:
+            if failed.has(BASELINE, candidate.name):
                 continue
             source = generator or torch.Generator(device=device).manual_seed(window_seed(seed, numbers[0]))
             forecast: Forecast | None = None
-            with failed.unless_named(BASELINE, entrant.name, entrant.whose, named=(BASELINE, entrant.name) not in optional):
-                forecast = _ask(entrant, on_device, seen, samples, source)
-                _check(entrant, forecast, truth, samples, seen.horizon)
-            if forecast is None or failed.has(BASELINE, entrant.name):
+            with failed.unless_named(BASELINE, candidate.name, candidate.whose, named=(BASELINE, candidate.name) not in optional):
+                forecast = _ask(candidate, on_device, obs_spec, samples, source)
+                _check(candidate, forecast, truth, samples, obs_spec.horizon)
+            if forecast is None or failed.has(BASELINE, candidate.name):
                 continue
-            for name, metric in entrant.metrics.items():
+            for name, metric in candidate.metrics.items():
                 with failed.unless_named(METRIC, name, f"metric {name}", named=(METRIC, name) not in optional):
                     if not failed.has(METRIC, name):
-                        rows[entrant.name][name].append(metric.sums(forecast, truth))
+                        rows[candidate.name][name].append(metric.sums(forecast, truth))
 
     for at in range(0, len(indices), batch):
         group = list(indices[at : at + batch])
@@ -145,24 +145,24 @@ def run(
         # A truth has one interval; where recordings of several come together, their windows are asked about one by one.
         parts = [(group, whole)] if len(whole["dt"].unique()) == 1 else [([n], windows.batch([n])) for n in group]
         for numbers, part in parts:
-            truth = truth_of(part, seen, numbers, roads)
+            truth = truth_of(part, obs_spec, numbers, roads)
             digest.add(truth)
             vehicle.append(truth.vehicle[truth.scored].cpu().numpy())
             scenario.append(truth.scenario.cpu().numpy())
             if beside:
                 ask(beside, numbers, truth, stream)
         for number in group if alone else ():
-            ask(alone, [number], truth_of(windows.batch([number]), seen, [number], roads), None)
+            ask(alone, [number], truth_of(windows.batch([number]), obs_spec, [number], roads), None)
         if reporter is not None:
             reporter.progress(min(at + batch, len(indices)), len(indices), {})
     if reporter is not None:
         reporter.finish()
-    for entrant in (e for e in entrants if not failed.has(BASELINE, e.name)):
-        for name, metric in entrant.metrics.items():
+    for candidate in (e for e in candidates if not failed.has(BASELINE, e.name)):
+        for name, metric in candidate.metrics.items():
             # A metric may fail here as well, and a default one must not end the evaluation later.
             with failed.unless_named(METRIC, name, f"metric {name}", named=(METRIC, name) not in optional):
                 if not failed.has(METRIC, name):
-                    totals = np.concatenate(rows[entrant.name][name]).sum(axis=0)
+                    totals = np.concatenate(rows[candidate.name][name]).sum(axis=0)
                     metric.finish(np.stack([totals, totals]))
                     metric.curves(totals)
     sums = {
@@ -186,14 +186,14 @@ def window_seed(seed: int, number: int) -> int:
 
 
 @torch.no_grad()
-def _ask(entrant: Entrant, batch: Batch, seen: ObservationSpec, samples: int, generator: torch.Generator) -> Forecast:
-    observed = slice_time(batch, seen, 0, seen.context)
-    who = entrant.forecaster
+def _ask(candidate: Candidate, batch: Batch, obs_spec: ObservationSpec, samples: int, generator: torch.Generator) -> Forecast:
+    observed = slice_time(batch, obs_spec, 0, obs_spec.context)
+    who = candidate.forecaster
     if isinstance(who, WorldModelForecaster):
-        actions = batch["action"][:, seen.context - 1 : -1] if entrant.conditional else None
-        found = who.forecast(observed, steps=seen.horizon, samples=samples, generator=generator, actions=actions)
+        actions = batch["action"][:, obs_spec.context - 1 : -1] if candidate.conditional else None
+        found = who.forecast(observed, steps=obs_spec.horizon, samples=samples, generator=generator, actions=actions)
     else:
-        found = who.forecast(observed, steps=seen.horizon, samples=samples, generator=generator)
+        found = who.forecast(observed, steps=obs_spec.horizon, samples=samples, generator=generator)
     return _on_cpu(found)
 
 
@@ -211,15 +211,15 @@ def _on_cpu(forecast: Forecast) -> Forecast:
     return replace(forecast, states=forecast.states.cpu(), log_density=None if density is None else asked, **moved)
 
 
-def _check(entrant: Entrant, forecast: Forecast, truth: Truth, samples: int, steps: int) -> None:
+def _check(candidate: Candidate, forecast: Forecast, truth: Truth, samples: int, steps: int) -> None:
     size, agents = truth.scored.shape
-    names = entrant.forecaster.gives.states
+    names = candidate.forecaster.gives.states
     found = tuple(forecast.states.shape)
     futures = found[1] if len(found) == 5 else 0
     wanted = (size, futures, steps, agents, len(names))
     if found != wanted or not 1 <= futures <= samples:
         raise PluginError(
-            f"{entrant.whose}: states of a forecast are {list(found)}; promised are [B,S,H,A,F] ="
+            f"{candidate.whose}: states of a forecast are {list(found)}; promised are [B,S,H,A,F] ="
             f" {[size, f'1..{samples}', steps, agents, len(names)]} with features {', '.join(names)}",
             "return one state for each window, future, step and agent slot",
         )
@@ -234,10 +234,10 @@ def _check(entrant: Entrant, forecast: Forecast, truth: Truth, samples: int, ste
     if bool(bad.any()):
         remedy = (
             "it has diverged: use an earlier checkpoint, or train with a lower training.lr"
-            if entrant.kind == "model"
+            if candidate.kind == "model"
             else "a forecaster must give a number for every agent that is there"
         )
-        raise DataError(f"{entrant.whose}'s forecast of {int(bad.sum())} agents is not a finite number", remedy)
+        raise DataError(f"{candidate.whose}'s forecast of {int(bad.sum())} agents is not a finite number", remedy)
 
 
 def _finite(values: Tensor) -> Tensor:

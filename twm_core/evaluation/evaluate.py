@@ -24,22 +24,22 @@ from twm_core.errors import CheckpointError, UsageError
 from twm_core.evaluation import engine, saved
 from twm_core.evaluation.comparing import compare, refuse
 from twm_core.evaluation.components import choose_protocol, refuse_unused, split_options
-from twm_core.evaluation.engine import Entrant
-from twm_core.evaluation.field import (
-    choose_baselines,
-    choose_metrics,
-    default_metrics,
-    entrant,
-    fitted,
-    refuse_useless,
-    usual_baselines,
-)
+from twm_core.evaluation.engine import Candidate
 from twm_core.evaluation.forecast_errors import forecast_errors, scored_keys
 from twm_core.evaluation.left_out import BASELINE, METRIC, LeftOut, without
 from twm_core.evaluation.protocol import Protocol
 from twm_core.evaluation.result import Evaluation, protocol_parts
-from twm_core.evaluation.truth import Roads
-from twm_core.evaluation.world_model_forecaster import Ways, WorldModelForecaster, scores_agents
+from twm_core.evaluation.selection import (
+    candidate,
+    choose_baselines,
+    choose_metrics,
+    default_metrics,
+    fitted,
+    refuse_useless,
+    usual_baselines,
+)
+from twm_core.evaluation.truth import RoadMaps
+from twm_core.evaluation.world_model_forecaster import FuturesMode, WorldModelForecaster, scores_agents
 from twm_core.kinds import TRAINING_KINDS
 from twm_core.kinds.dataset import DatasetConfig
 from twm_core.nn.build import build_dataset
@@ -48,7 +48,7 @@ from twm_core.plugin.registry import TWM, Registry
 from twm_core.plugin.rules import PLUGINS
 from twm_core.recipe.chosen import Chosen, choose, shown_name
 from twm_core.reporting import Reporter
-from twm_core.specs import DatasetGiven, ObservationSpec
+from twm_core.specs import DatasetSpecs, ObservationSpec
 from twm_core.threads import use_threads
 
 MODEL = "model"
@@ -92,7 +92,7 @@ class Request:
     windows: int | None = None
     seed: int = 0
     checkpoint: str = "best"
-    futures: Ways = "auto"
+    futures: FuturesMode = "auto"
     overrides: Mapping[str, Any] | None = None
 
 
@@ -151,8 +151,8 @@ def _evaluate(
     refuse_unused("protocol", options["protocol"], {request.protocol: 1} if request.protocol else {})
     fixed = None if request.protocol is None else choose_protocol(registry, request.protocol, options["protocol"].get(request.protocol))
     subject = _subject(request, registry, recipe, fixed)
-    seen, model, dataset = subject.seen, subject.model, subject.dataset
-    if not seen.horizon:
+    obs_spec, model, dataset = subject.obs_spec, subject.model, subject.dataset
+    if not obs_spec.horizon:
         raise UsageError("the dataset's windows have no predicted steps", "set dataset.predicted_seconds (or dataset.horizon) above 0")
     protocol = _ruled(fixed or _own_windows(subject), request)
     if kept is not None:
@@ -187,7 +187,7 @@ def _evaluate(
         result |= found.summary()
         result["left_out"] = left_out.as_json()
         if model is not None:
-            result["futures"] = cast(WorldModelForecaster, found.entrants[0].forecaster).futures
+            result["futures"] = cast(WorldModelForecaster, found.candidates[0].forecaster).futures
     elif not keys:
         raise UsageError(
             f"the model decodes {model.output}, which is nothing that can be scored",
@@ -216,7 +216,7 @@ class _Subject:
 
     name: str
     dataset: Dataset
-    seen: ObservationSpec
+    obs_spec: ObservationSpec
     model: WorldModel | None
     manifest: Mapping[str, Any]
     device: str
@@ -236,7 +236,7 @@ def _subject(request: Request, registry: Registry, recipe: Mapping[str, Any], fi
     return _Subject(
         name=plan.one("dataset").name,
         dataset=build_dataset(plan),
-        seen=plan.seen,
+        obs_spec=plan.obs_spec,
         model=model,
         manifest=manifest,
         device=plan.training.device,
@@ -297,9 +297,9 @@ def _dataset_alone(request: Request, registry: Registry, recipe: Mapping[str, An
         _refuse_fixed(fixed, recipe)
     options = {**({} if fixed is None else fixed.options), **{k.removeprefix("dataset."): v for k, v in recipe.items()}}
     chosen = choose(registry, "dataset", name, options, own=None if fixed is None else fixed.owner)
-    seen, action = cast(DatasetConfig, chosen.config).observations()
-    dataset = cast(Dataset, chosen.build(DatasetGiven(seen=seen, action=action)))
-    return _Subject(chosen.name, dataset, seen, None, {}, "auto", {})
+    obs_spec, action = cast(DatasetConfig, chosen.config).observations()
+    dataset = cast(Dataset, chosen.build(DatasetSpecs(obs_spec=obs_spec, action=action)))
+    return _Subject(chosen.name, dataset, obs_spec, None, {}, "auto", {})
 
 
 def _refuse_fixed(fixed: Protocol, recipe: Mapping[str, Any]) -> None:
@@ -313,10 +313,10 @@ def _refuse_fixed(fixed: Protocol, recipe: Mapping[str, Any]) -> None:
 
 def _own_windows(subject: _Subject) -> Protocol:
     """The windows of a dataset as a protocol of their own. Its metrics fix nothing: whoever adds one changes no other number."""
-    seen = subject.seen
-    options = {"windows": seen.protocol, "dt": seen.dt, "observed steps": seen.context, "predicted steps": seen.horizon}
+    obs_spec = subject.obs_spec
+    options = {"windows": obs_spec.protocol, "dt": obs_spec.dt, "observed steps": obs_spec.context, "predicted steps": obs_spec.horizon}
     return Protocol(
-        name=seen.protocol or subject.name,
+        name=obs_spec.protocol or subject.name,
         dataset=subject.name,
         options=options,
         split="test",
@@ -348,7 +348,7 @@ def _agents(
     notes: list[str],
     reporter: Reporter,
 ) -> tuple[Evaluation, LeftOut]:
-    seen, own = subject.seen, TWM if fixed is None or fixed.owner is None else fixed.owner
+    obs_spec, own = subject.obs_spec, TWM if fixed is None or fixed.owner is None else fixed.owner
     usual = list(fixed.metrics) if fixed is not None else [] if request.metrics else default_metrics(registry)
     if fixed is not None:
         for name in options["metric"]:
@@ -368,54 +368,54 @@ def _agents(
     refuse_unused("metric", options["metric"], dict.fromkeys((*metrics, *request.metrics), 1))
     fields = {**(fixed.baselines if fixed else {}), **options["baseline"]}
     baselines, unfit, failed = choose_baselines(
-        registry, seen, names, fields, asked=request.baselines, own=own, named=options["baseline"], without=gone[BASELINE]
+        registry, obs_spec, names, fields, asked=request.baselines, own=own, named=options["baseline"], without=gone[BASELINE]
     )
     left_out.rows += [*unfit.rows, *failed.rows]
     refuse_unused("baseline", options["baseline"], dict.fromkeys((*baselines, *request.baselines), 1))
     asked = {METRIC: {*request.metrics, *by_metric}, BASELINE: {*request.baselines, *options["baseline"]}}
     named = {METRIC: {n for n, c in metrics.items() if asked[METRIC] & _called(c)}}
     named[BASELINE] = {n for n, c in baselines.items() if asked[BASELINE] & _called(c)}
-    entrants = []
+    candidates = []
     if subject.model is not None:
         forecaster = WorldModelForecaster(subject.model, futures=request.futures)
-        joined = entrant(
-            MODEL, "the model", forecaster, metrics, seen, protocol.samples, model=True, left_out=left_out, named=named[METRIC]
+        joined = candidate(
+            MODEL, "the model", forecaster, metrics, obs_spec, protocol.samples, model=True, left_out=left_out, named=named[METRIC]
         )
-        entrants.append(joined)
+        candidates.append(joined)
     for name, chosen in baselines.items():
         with left_out.unless_named(BASELINE, name, chosen.whose, named=name in named[BASELINE]):
             rival = fitted(chosen, subject.dataset, reporter)
-            joined = entrant(name, chosen.whose, rival, metrics, seen, protocol.samples, left_out=left_out, named=named[METRIC])
-            entrants.append(joined)
-    refuse_useless(request.metrics, metrics, seen, [e.forecaster.gives for e in entrants])
-    metrics, entrants = _that_remain(metrics, entrants, left_out)
+            joined = candidate(name, chosen.whose, rival, metrics, obs_spec, protocol.samples, left_out=left_out, named=named[METRIC])
+            candidates.append(joined)
+    refuse_useless(request.metrics, metrics, obs_spec, [e.forecaster.gives for e in candidates])
+    metrics, candidates = _that_remain(metrics, candidates, left_out)
     scored = engine.run(
-        entrants,
+        candidates,
         windows,
         indices,
-        seen=seen,
+        obs_spec=obs_spec,
         samples=protocol.samples,
         seed=request.seed,
-        roads=Roads(subject.dataset, protocol.split),
+        roads=RoadMaps(subject.dataset, protocol.split),
         device=device,
         optional={(k, n) for k, every in ((METRIC, metrics), (BASELINE, baselines)) for n in every if n not in named[k]},
         reporter=reporter,
     )
     left_out.rows += [replace(r, whose=metrics[r.name].whose) if r.kind == METRIC else r for r in scored.left_out.rows]
-    metrics, entrants = _that_remain(metrics, entrants, left_out)
+    metrics, candidates = _that_remain(metrics, candidates, left_out)
     # What a protocol lists and what does not fit the data is no remark: the list is for all data of the protocol.
     notes += [row.line for row in left_out.rows if fixed is None or row not in unfit.rows]
-    return Evaluation(entrants, scored, metrics, protocol, seen, request.seed), left_out
+    return Evaluation(candidates, scored, metrics, protocol, obs_spec, request.seed), left_out
 
 
-def _that_remain(metrics: dict[str, Chosen], entrants: list[Entrant], left_out: LeftOut) -> tuple[dict[str, Chosen], list[Entrant]]:
+def _that_remain(metrics: dict[str, Chosen], candidates: list[Candidate], left_out: LeftOut) -> tuple[dict[str, Chosen], list[Candidate]]:
     """Metrics and entrants without those that were left out.
 
     Raises:
         UsageError: None remains.
     """
     kept = {n: c for n, c in metrics.items() if not left_out.has(METRIC, n)}
-    there = [e for e in entrants if e.kind == MODEL or not left_out.has(BASELINE, e.name)]
+    there = [e for e in candidates if e.kind == MODEL or not left_out.has(BASELINE, e.name)]
     for kind, some in ((METRIC, kept), (BASELINE, there)):
         if not some:
             lines = "; ".join(row.line for row in left_out.rows if row.kind == kind) or "none was chosen"

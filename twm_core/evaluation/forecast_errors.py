@@ -77,23 +77,23 @@ def forecast_errors(
     Raises:
         DataError: A forecast is not a finite number; leaving it out would flatter the model.
     """
-    seen = model.seen
-    classes = {k: seen.get(k).classes if seen.has(k) else None for k in keys}
+    obs_spec = model.obs_spec
+    classes = {k: obs_spec.get(k).classes if obs_spec.has(k) else None for k in keys}
     means = {k: _training_mean(training, k, classes[k]) for k in keys}
-    sums = {k: _Sums(seen.horizon) for k in keys}
-    rows = _rows(windows, indices, keys, samples * seen.horizon)
+    sums = {k: _Sums(obs_spec.horizon) for k in keys}
+    rows = _rows(windows, indices, keys, samples * obs_spec.horizon)
     generator = torch.Generator(device=device).manual_seed(seed)
     for at in range(0, len(indices), rows):
         batch = to_device(windows.batch(indices[at : at + rows]), device)
-        actions = batch["action"][:, seen.context - 1 : -1] if "action" in batch else None
+        actions = batch["action"][:, obs_spec.context - 1 : -1] if "action" in batch else None
         decoded = model.forecast(batch, samples=samples, actions=actions, generator=generator)
         for key in keys:
-            _add(sums[key], decoded[key], batch, seen, key, classes[key], means[key])
+            _add(sums[key], decoded[key], batch, obs_spec, key, classes[key], means[key])
         if reporter is not None:
             reporter.progress(min(at + rows, len(indices)), len(indices), {})
     if reporter is not None:
         reporter.finish()
-    return {k: sums[k].summary("mse" if classes[k] is None else "error_rate", seen.dt) for k in keys}
+    return {k: sums[k].summary("mse" if classes[k] is None else "error_rate", obs_spec.dt) for k in keys}
 
 
 class _Sums:
@@ -132,10 +132,10 @@ class _Sums:
         }
 
 
-def _add(sums: _Sums, decoded: Distribution, batch: Batch, seen: ObservationSpec, key: str, classes: int | None, mean: Tensor) -> None:
+def _add(sums: _Sums, decoded: Distribution, batch: Batch, obs_spec: ObservationSpec, key: str, classes: int | None, mean: Tensor) -> None:
     truth = target(batch, key)
-    now, future = truth[:, seen.context - 1 : seen.context], truth[:, seen.context :]  # [B,1,...], [B,H,...]
-    alive = same_episode(batch["is_first"], seen.context)
+    now, future = truth[:, obs_spec.context - 1 : obs_spec.context], truth[:, obs_spec.context :]  # [B,1,...], [B,H,...]
+    alive = same_episode(batch["is_first"], obs_spec.context)
     probability = decoded.log_prob(_for_each_future(future, decoded))  # [B,S,H]
     sums.count += alive.sum(dim=0).cpu().numpy()
     sums.add("nll", math.log(probability.shape[1]) - probability.double().logsumexp(dim=1), alive)

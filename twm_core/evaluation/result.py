@@ -15,7 +15,7 @@ import numpy as np
 
 from twm_core.evaluation.bootstrap import LEVEL, RESAMPLES, Ints, cluster_sums, interval, resampled
 from twm_core.evaluation.components import metric_config, named_scores
-from twm_core.evaluation.engine import Entrant, Scored
+from twm_core.evaluation.engine import Candidate, Scored
 from twm_core.evaluation.interfaces import Floats, Metric
 from twm_core.evaluation.protocol import Protocol
 from twm_core.recipe.chosen import Chosen
@@ -37,27 +37,27 @@ class Evaluation:
         scored: Sums of units.
         metrics: The chosen metrics by name.
         protocol: What was fixed.
-        seen: Spec of the windows.
+        obs_spec: Spec of the windows.
         seed: Seed of futures and of resampling.
     """
 
-    entrants: Sequence[Entrant]
+    candidates: Sequence[Candidate]
     scored: Scored
     metrics: Mapping[str, Chosen]
     protocol: Protocol
-    seen: ObservationSpec
+    obs_spec: ObservationSpec
     seed: int
 
     @property
     def scores(self) -> dict[str, tuple[str, Score]]:
         """Metric and meaning of every score, by the name that it has in results."""
-        of = {name: metric_config(chosen).scores(self.seen, self.protocol.samples) for name, chosen in self.metrics.items()}
+        of = {name: metric_config(chosen).scores(self.obs_spec, self.protocol.samples) for name, chosen in self.metrics.items()}
         names = named_scores(of)
         return {names[metric, score.name]: (metric, score) for metric, scores in of.items() for score in scores}
 
-    def metric(self, entrant: str, name: str) -> Metric | None:
+    def metric(self, candidate: str, name: str) -> Metric | None:
         """The metric as it was built for an entrant; None where it does not fit."""
-        return next(e for e in self.entrants if e.name == entrant).metrics.get(name)
+        return next(e for e in self.candidates if e.name == candidate).metrics.get(name)
 
     def over(self, metric: str) -> str:
         """`agents` or `windows`."""
@@ -79,7 +79,7 @@ class Evaluation:
             **protocol_parts(self.protocol),
             "windows": f"{len(self.scored.window)} (sha256 {hashlib.sha256(self.scored.window.tobytes()).hexdigest()[:16]})",
             "data": self.scored.digest,
-            "told the actions": any(e.conditional for e in self.entrants),
+            "told the actions": any(e.conditional for e in self.candidates),
         }
 
     def summary(self) -> dict[str, Any]:
@@ -94,12 +94,12 @@ class Evaluation:
         named = self.scores
         values, draws = self._values()
         forecasters: dict[str, Any] = {}
-        for entrant in self.entrants:
-            mine, drawn = values[entrant.name], draws[entrant.name]
-            forecasters[entrant.name] = {
-                "kind": entrant.kind,
-                "whose": entrant.whose,
-                "conditional": entrant.conditional,
+        for candidate in self.candidates:
+            mine, drawn = values[candidate.name], draws[candidate.name]
+            forecasters[candidate.name] = {
+                "kind": candidate.kind,
+                "whose": candidate.whose,
+                "conditional": candidate.conditional,
                 "scores": mine,
                 "intervals": {n: interval(d) for n, d in drawn.items()},
                 "skill": {
@@ -107,7 +107,7 @@ class Evaluation:
                     for n in mine
                     if n in values.get(REFERENCE, {}) and has_skill(named[n][1])
                 },
-                "curves": self._curves(entrant),
+                "curves": self._curves(candidate),
             }
         return {
             "forecasters": forecasters,
@@ -124,31 +124,31 @@ class Evaluation:
             "agents": len(self.scored.vehicle),
         }
 
-    def draws(self, metric: str, entrants: Sequence[str]) -> dict[str, Floats]:
+    def draws(self, metric: str, candidates: Sequence[str]) -> dict[str, Floats]:
         """Resampled sums `[R,K]` of a metric for some entrants, all from the same draws."""
-        return resampled_together({e: self.scored.sums[e][metric] for e in entrants}, self.clusters(self.over(metric)), self.seed)
+        return resampled_together({e: self.scored.sums[e][metric] for e in candidates}, self.clusters(self.over(metric)), self.seed)
 
-    def _curves(self, entrant: Entrant) -> dict[str, dict[str, Any]]:
+    def _curves(self, candidate: Candidate) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
-        for name, metric in entrant.metrics.items():
-            for title, curve in metric.curves(self.scored.sums[entrant.name][name].sum(axis=0)).items():
+        for name, metric in candidate.metrics.items():
+            for title, curve in metric.curves(self.scored.sums[candidate.name][name].sum(axis=0)).items():
                 found[title] = {n: v if isinstance(v, str) else v.tolist() for n, v in curve._asdict().items()}
         return found
 
     def _values(self) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, Floats]]]:
         """Each score of each entrant, and its resamples `[R]`."""
-        values: dict[str, dict[str, float]] = {e.name: {} for e in self.entrants}
-        draws: dict[str, dict[str, Floats]] = {e.name: {} for e in self.entrants}
+        values: dict[str, dict[str, float]] = {e.name: {} for e in self.candidates}
+        draws: dict[str, dict[str, Floats]] = {e.name: {} for e in self.candidates}
         names = {(metric, score.name): name for name, (metric, score) in self.scores.items()}
         for metric in self.metrics:
-            fits = [e for e in self.entrants if metric in e.metrics]
+            fits = [e for e in self.candidates if metric in e.metrics]
             drawn = self.draws(metric, [e.name for e in fits])
-            for entrant in fits:
-                finish = entrant.metrics[metric].finish
-                for score, value in finish(self.scored.sums[entrant.name][metric].sum(axis=0)).items():
-                    values[entrant.name][names[metric, score]] = float(value)
-                for score, found in finish(drawn[entrant.name]).items():
-                    draws[entrant.name][names[metric, score]] = found
+            for candidate in fits:
+                finish = candidate.metrics[metric].finish
+                for score, value in finish(self.scored.sums[candidate.name][metric].sum(axis=0)).items():
+                    values[candidate.name][names[metric, score]] = float(value)
+                for score, found in finish(drawn[candidate.name]).items():
+                    draws[candidate.name][names[metric, score]] = found
         return values, draws
 
 

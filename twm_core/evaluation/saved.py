@@ -111,8 +111,8 @@ def read(file: Path) -> Saved:
     sums: dict[str, dict[str, Any]] = {}
     for key, value in tensors.items():
         if key.startswith("sums/"):
-            _, entrant, metric = key.split("/", 2)
-            sums.setdefault(entrant, {})[metric] = value
+            _, candidate, metric = key.split("/", 2)
+            sums.setdefault(candidate, {})[metric] = value
     units = {n: tensors[n] for n in _UNITS}
     return Saved(str(file), result, Scored(sums=sums, digest=result["comparable"]["data"], left_out=LeftOut(), **units))
 

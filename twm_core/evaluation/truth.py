@@ -19,7 +19,7 @@ _TRACKS = 1_000_000
 """More than the tracks of any scenario: keeps the numbers of their vehicles apart."""
 
 
-class Roads:
+class RoadMaps:
     """The road maps of a split's scenarios, each read once; None where a dataset has none."""
 
     def __init__(self, dataset: Dataset | None, split: str) -> None:
@@ -35,20 +35,20 @@ class Roads:
         return self._known[number]
 
 
-def truth_of(batch: Batch, seen: ObservationSpec, numbers: Sequence[int], roads: Roads) -> Truth:
+def truth_of(batch: Batch, obs_spec: ObservationSpec, numbers: Sequence[int], roads: RoadMaps) -> Truth:
     """The truth of whole windows.
 
     Args:
         batch: The windows, observed and predicted steps, all with the same interval.
-        seen: Its spec.
+        obs_spec: Its spec.
         numbers: Number of each window in its split.
         roads: Road maps of the split.
     """
-    now, interval = seen.context, float(batch["dt"][0])
+    now, interval = obs_spec.context, float(batch["dt"][0])
     state, exists, scenario = batch["agents.state"], batch["agents.exists"], batch["scenario"]
     return Truth(
         batch=batch,
-        features=tuple(f.name for f in seen.get("agents.state").features),
+        features=tuple(f.name for f in obs_spec.get("agents.state").features),
         past=state[:, :now],
         past_exists=exists[:, :now],
         states=state[:, now:],
@@ -57,7 +57,7 @@ def truth_of(batch: Batch, seen: ObservationSpec, numbers: Sequence[int], roads:
         vehicle=scenario[:, None] * _TRACKS + batch["agents.track"],
         window=torch.as_tensor(list(numbers), dtype=torch.int64),
         scenario=scenario,
-        dt=interval if abs(interval - seen.dt) > 1e-6 * seen.dt else seen.dt,  # float32 holds no 0.1
+        dt=interval if abs(interval - obs_spec.dt) > 1e-6 * obs_spec.dt else obs_spec.dt,  # float32 holds no 0.1
         maps=tuple(roads.of(int(n)) for n in scenario.tolist()),
     )
 

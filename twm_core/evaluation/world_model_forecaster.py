@@ -28,7 +28,7 @@ from twm_core.specs import ForecastSpec, OutputSpec
 FUTURES = "agents.futures"
 """The decoded key that holds whole futures: `states [B,K,H,A,5]`, `logits [B,K,A]`, `mean [B,1,H,A,5]`, `log_prob`."""
 
-Ways = Literal["auto", "latent", "modes"]
+FuturesMode = Literal["auto", "latent", "modes"]
 _POSITION = ("x", "y")
 
 
@@ -51,7 +51,7 @@ class WorldModelForecaster(Forecaster):
         UsageError: No positions of agents are decoded, or modes are asked for and the model has none.
     """
 
-    def __init__(self, model: WorldModel, *, futures: Ways = "auto") -> None:
+    def __init__(self, model: WorldModel, *, futures: FuturesMode = "auto") -> None:
         if not scores_agents(model.output):
             raise UsageError(f"the model decodes {model.output}, so it forecasts no agents", "train with --decoder agents")
         has = model.output.has(FUTURES)

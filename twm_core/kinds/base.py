@@ -30,5 +30,5 @@ class Kind:
     interface: str
     several: bool = False
     default: str | None = None
-    given: str = ""
+    specs: str = ""
     gives: str = ""

@@ -11,11 +11,11 @@ from twm_core.specs import ForecastSpec, ObservationSpec
 class BaselineConfig(ComponentConfig):
     """Base of all baseline configs."""
 
-    def accepts(self, seen: ObservationSpec) -> Mismatch | None:
+    def accepts(self, obs_spec: ObservationSpec) -> Mismatch | None:
         """None where this forecaster can run on such batches, else what it lacks."""
         raise NotImplementedError
 
-    def gives(self, seen: ObservationSpec) -> ForecastSpec:
+    def gives(self, obs_spec: ObservationSpec) -> ForecastSpec:
         """What its forecasts hold."""
         raise NotImplementedError
 
@@ -25,6 +25,6 @@ KIND = Kind(
     summary="A forecaster of agents that is no world model: motion at constant velocity, a driver model, or anything of your own.",
     config=BaselineConfig,
     interface="twm_core.evaluation.interfaces:Forecaster",
-    given="the observed steps of windows",
+    specs="the observed steps of windows",
     gives="futures of their agents",
 )

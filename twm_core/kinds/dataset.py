@@ -20,6 +20,6 @@ KIND = Kind(
     summary="Where batches come from: windows of recordings, simulations or episodes, with their splits and protocol.",
     config=DatasetConfig,
     interface="twm_core.data.dataset:Dataset",
-    given="nothing",
+    specs="nothing",
     gives="windows: batches of observed steps and of those to predict",
 )

@@ -10,7 +10,7 @@ from twm_core.specs import EmbeddingSpec, LatentSpec, ObservationSpec, OutputSpe
 class DecoderConfig(ComponentConfig):
     """Base of all decoder configs."""
 
-    def output(self, latent: LatentSpec, seen: ObservationSpec) -> OutputSpec:
+    def output(self, latent: LatentSpec, obs_spec: ObservationSpec) -> OutputSpec:
         """The keys and distributions that this decoder returns.
 
         Raises:
@@ -32,6 +32,6 @@ KIND = Kind(
     config=DecoderConfig,
     interface="twm_core.nn.interfaces:Decoder",
     several=True,
-    given="features of latent states",
+    specs="features of latent states",
     gives="distributions over states and existence, images, vectors, rewards",
 )

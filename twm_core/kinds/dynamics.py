@@ -91,6 +91,6 @@ KIND = Kind(
     summary="Carries a latent state through time: observe corrects it with what is seen, imagine rolls it forward.",
     config=DynamicsConfig,
     interface="twm_core.nn.interfaces:Dynamics",
-    given="tokens, actions, and who is there",
+    specs="tokens, actions, and who is there",
     gives="latent states, corrected and predicted, and imagined futures",
 )

@@ -10,8 +10,8 @@ from twm_core.specs import EmbeddingSpec, ObservationSpec
 class EncoderConfig(ComponentConfig):
     """Base of all encoder configs."""
 
-    def embedding(self, seen: ObservationSpec) -> EmbeddingSpec:
-        """Widths of the tokens that this encoder makes of `seen`.
+    def embedding(self, obs_spec: ObservationSpec) -> EmbeddingSpec:
+        """Widths of the tokens that this encoder makes of `obs_spec`.
 
         Raises:
             Mismatch: A key or feature that it needs is not there.
@@ -22,8 +22,8 @@ class EncoderConfig(ComponentConfig):
         """Steps before its own that a token depends on; 0, which leaves all memory to the dynamics, unless a config says otherwise."""
         return 0
 
-    def taken(self, seen: ObservationSpec) -> frozenset[str]:
-        """The keys of `seen` that this encoder reads; empty where it does not say."""
+    def taken(self, obs_spec: ObservationSpec) -> frozenset[str]:
+        """The keys of `obs_spec` that this encoder reads; empty where it does not say."""
         return frozenset()
 
 
@@ -33,6 +33,6 @@ KIND = Kind(
     config=EncoderConfig,
     interface="twm_core.nn.interfaces:Encoder",
     several=True,
-    given="batches",
+    specs="batches",
     gives="tokens of the scene, of its agents, or both, step by step",
 )

@@ -24,10 +24,10 @@ class RolloutRequest(BaseModel):
 
     samples: int = Field(ge=1, description="Futures `S` to sample.")
     steps: int | None = Field(None, ge=1, description="Steps `H` to roll; None rolls to the end of the window.")
-    grow: int = Field(0, ge=0, description="Optimiser steps over which `H` grows from 1 to its full length (a curriculum); 0 is at once.")
+    grow: int = Field(0, ge=0, description="Optimizer steps over which `H` grows from 1 to its full length (a curriculum); 0 is at once.")
 
     def length(self, horizon: int, step: int | None) -> int:
-        """`H` at an optimiser step, for windows with `horizon` predicted steps; the full length where `step` is None (validation)."""
+        """`H` at an optimizer step, for windows with `horizon` predicted steps; the full length where `step` is None (validation)."""
         full = horizon if self.steps is None else min(self.steps, horizon)
         if step is None or step >= self.grow:
             return full
@@ -39,30 +39,30 @@ class LossConfig(ComponentConfig):
 
     weight: float = Field(1.0, ge=0, description="Factor on every term of this loss in the sum that is minimised.")
     weight_start: float | None = Field(None, ge=0, description="Weight before the ramp; None: there is none, the weight is constant.")
-    ramp_from: int = Field(0, ge=0, description="Optimiser step at which the ramp from weight_start to weight begins.")
-    ramp_steps: int = Field(0, ge=0, description="Optimiser steps that the ramp takes; 0 switches at once.")
+    ramp_from: int = Field(0, ge=0, description="Optimizer step at which the ramp from weight_start to weight begins.")
+    ramp_steps: int = Field(0, ge=0, description="Optimizer steps that the ramp takes; 0 switches at once.")
     period: int = Field(
-        1, ge=1, description="Compute this loss at every n-th optimiser step only, to save time; its weight stays as it is."
+        1, ge=1, description="Compute this loss at every n-th optimizer step only, to save time; its weight stays as it is."
     )
 
     def active_at(self, step: int | None) -> bool:
-        """Whether this loss is computed at an optimiser step, counted from 0; always where `step` is None (validation)."""
+        """Whether this loss is computed at an optimizer step, counted from 0; always where `step` is None (validation)."""
         return step is None or step % self.period == 0
 
     def weight_at(self, step: int | None) -> float:
-        """The weight at an optimiser step, counted from 0; the final one where `step` is None (validation)."""
+        """The weight at an optimizer step, counted from 0; the final one where `step` is None (validation)."""
         if self.weight_start is None or step is None or step >= self.ramp_from + self.ramp_steps:
             return self.weight
         share = max(0, step - self.ramp_from) / max(1, self.ramp_steps)
         return self.weight_start + share * (self.weight - self.weight_start)
 
-    def accepts(self, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> Mismatch | None:
+    def accepts(self, output: OutputSpec, latent: LatentSpec, obs_spec: ObservationSpec) -> Mismatch | None:
         """None where this loss can be computed, else what it lacks.
 
         Args:
             output: What the decoders return.
             latent: What the dynamics carry.
-            seen: What batches hold, for losses that compare with keys of the batch.
+            obs_spec: What batches hold, for losses that compare with keys of the batch.
         """
         raise NotImplementedError
 
@@ -81,6 +81,6 @@ KIND = Kind(
     config=LossConfig,
     interface="twm_core.nn.interfaces:Loss",
     several=True,
-    given="decoded distributions, latents and the batch",
+    specs="decoded distributions, latents and the batch",
     gives="scalar terms",
 )

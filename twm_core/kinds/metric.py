@@ -19,20 +19,20 @@ class MetricConfig(ComponentConfig):
 
     over: ClassVar[Literal["agents", "windows"]] = "agents"
 
-    def accepts(self, seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
+    def accepts(self, obs_spec: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
         """None where this metric can be computed, else what it lacks.
 
         Args:
-            seen: What batches hold.
+            obs_spec: What batches hold.
             forecast: What the forecaster gives.
         """
         raise NotImplementedError
 
-    def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
+    def scores(self, obs_spec: ObservationSpec, samples: int) -> tuple[Score, ...]:
         """The numbers that this metric gives, in order, with unit and direction.
 
         Args:
-            seen: What batches hold; names of scores at a time (`error@2s`) come from its `dt` and `horizon`.
+            obs_spec: What batches hold; names of scores at a time (`error@2s`) come from its `dt` and `horizon`.
             samples: `S`, futures of each window.
         """
         raise NotImplementedError
@@ -43,6 +43,6 @@ KIND = Kind(
     summary="Numbers that say how good forecasts of agents are, kept for each agent or window so that they can be averaged and resampled.",
     config=MetricConfig,
     interface="twm_core.evaluation.interfaces:Metric",
-    given="forecasts of agents, and what happened",
+    specs="forecasts of agents, and what happened",
     gives="scores, as sums over agents or windows",
 )

@@ -16,6 +16,6 @@ KIND = Kind(
     config=OptimizerConfig,
     interface="torch.optim:Optimizer",
     default="adamw",
-    given="parameters by name, and the highest learning rate",
+    specs="parameters by name, and the highest learning rate",
     gives="new weights at every step",
 )

@@ -45,6 +45,6 @@ KIND = Kind(
     summary="What makes two numbers comparable: dataset, windows, split, number of futures, metrics and baselines.",
     config=ProtocolConfig,
     interface="twm_core.evaluation.protocol:Protocol",
-    given="nothing",
+    specs="nothing",
     gives="dataset, split, number of futures, metrics and baselines, and their hash",
 )

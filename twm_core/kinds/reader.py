@@ -25,6 +25,6 @@ KIND = Kind(
     summary="Reads the files of a data format, converts them to SI units and the axes of twm, and hands on recordings to import.",
     config=ReaderConfig,
     interface="twm_core.data.importing.reader:Reader",
-    given="files and folders",
+    specs="files and folders",
     gives="recordings, which `twm data import` stores",
 )

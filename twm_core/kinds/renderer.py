@@ -16,6 +16,6 @@ KIND = Kind(
     config=RendererConfig,
     interface="twm_core.data.renderer:Renderer",
     several=True,
-    given="a scenario, and which steps of it",
+    specs="a scenario, and which steps of it",
     gives="a file",
 )

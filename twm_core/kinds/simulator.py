@@ -15,6 +15,6 @@ KIND = Kind(
     summary="Traffic that can be reset, stepped, saved, restored and intervened in.",
     config=SimulatorConfig,
     interface="twm_core.simulation.interface:Simulator",
-    given="a seed, and interventions at every step",
+    specs="a seed, and interventions at every step",
     gives="frames: who is where at each step",
 )

@@ -10,13 +10,13 @@ from twm_core.nn.interfaces import Anchor
 from twm_core.specs import ObservationSpec
 
 
-def slice_time(batch: Batch, seen: ObservationSpec, start: int, stop: int) -> Batch:
+def slice_time(batch: Batch, obs_spec: ObservationSpec, start: int, stop: int) -> Batch:
     """The steps `start .. stop - 1` of every key with a time axis; keys without one, and target keys, are treated alike.
 
     Targets without a time axis may know the future; they are left out, so that nothing that reads the result can use them.
     """
     cut: Batch = {}
-    for spec in seen.keys:
+    for spec in obs_spec.keys:
         if spec.role == "target" or spec.key not in batch:
             continue
         cut[spec.key] = batch[spec.key][:, start:stop] if " T" in f" {spec.axes}" else batch[spec.key]
@@ -57,7 +57,7 @@ def same_episode(is_first: Tensor, start: int) -> Tensor:
     return is_first[:, start:].cumsum(dim=1) == 0
 
 
-def seen_before(exists: Tensor, is_first: Tensor) -> Tensor:
+def observed_before(exists: Tensor, is_first: Tensor) -> Tensor:
     """Whether an agent has existed at some step before this one, in the same episode.
 
     Args:

@@ -20,9 +20,9 @@ from twm_core.specs import ActionSpec, ObservationSpec
 _SMALL = ("B", "B T")
 
 
-def can_fold(seen: ObservationSpec) -> bool:
+def can_fold(obs_spec: ObservationSpec) -> bool:
     """Whether a batch is of agents, with nothing large that belongs to the window as a whole and would have to be repeated."""
-    return seen.has("agents.exists") and all("A" in k.axes.split() or k.axes in _SMALL for k in seen.keys)
+    return obs_spec.has("agents.exists") and all("A" in k.axes.split() or k.axes in _SMALL for k in obs_spec.keys)
 
 
 class AgentRows(NamedTuple):
@@ -45,13 +45,13 @@ def agent_rows(batch: Batch) -> AgentRows:
     return AgentRows(window, slot)
 
 
-def fold_agents(batch: Batch, rows: AgentRows, seen: ObservationSpec, action: ActionSpec | None) -> Batch:
+def fold_agents(batch: Batch, rows: AgentRows, obs_spec: ObservationSpec, action: ActionSpec | None) -> Batch:
     """The agents of a batch, each as a window of its own with one slot.
 
     Args:
         batch: Windows `[B,...]`.
         rows: Which agents.
-        seen: Spec of the batch.
+        obs_spec: Spec of the batch.
         action: Spec of its actions.
     """
     folded: Batch = {}
@@ -59,8 +59,8 @@ def fold_agents(batch: Batch, rows: AgentRows, seen: ObservationSpec, action: Ac
         if key == "action":
             per_agent = action is not None and action.layout == "agents"
             folded[key] = rows.of_agents(value, 2) if per_agent else value[rows.window]
-        elif seen.has(key):
-            axes = seen.get(key).axes.split()
+        elif obs_spec.has(key):
+            axes = obs_spec.get(key).axes.split()
             folded[key] = rows.of_agents(value, axes.index("A")) if "A" in axes else value[rows.window]
         else:
             raise PluginError(f"key {key!r} of the batch is not in the spec of the dataset", "add it to the spec, or leave it out")

@@ -106,7 +106,7 @@ class Outputs(NamedTuple):
         prediction: Decoded priors (one step ahead).
         rollout: Sampled futures, where a loss asked for them.
         ahead: Whole futures decoded at once, where a loss asked for them.
-        step: The optimiser step, for losses that change while training; None outside training.
+        step: The optimizer step, for losses that change while training; None outside training.
     """
 
     posterior: Belief
@@ -127,7 +127,7 @@ Moves = Callable[[Features, Tensor], Tensor]
 
 
 class Statistical:
-    """Mixin for modules that keep statistics of the training data as buffers (normalisers).
+    """Mixin for modules that keep statistics of the training data as buffers (normalizers).
 
     Before the first step, training calls `collect_statistics` with batches of the training split. The statistics are part of the
     model's state, so a checkpoint can be used alone.

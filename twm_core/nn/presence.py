@@ -17,24 +17,26 @@ class Presence(NamedTuple):
         present: There at this step.
         corrected: There, and its observation is not withheld: the state is corrected with it.
         before: There at the step before, with no reset in between.
-        seen: Corrected at this step or before it, since the last reset.
+        has_started: Corrected at this step or before it, since the last reset.
         keep: The state of the step before is used (it was seen, with no reset in between).
     """
 
     present: Tensor
     corrected: Tensor
     before: Tensor
-    seen: Tensor
+    has_started: Tensor
     keep: Tensor
 
 
-def presence(first: Tensor, exists: Tensor | None, seen_before: Tensor, present_before: Tensor, withheld: Tensor | None = None) -> Presence:
+def presence(
+    first: Tensor, exists: Tensor | None, started_before: Tensor, present_before: Tensor, withheld: Tensor | None = None
+) -> Presence:
     """Masks of a sequence.
 
     Args:
         first: Resets, `[B,T]` or `[B,T,A]`.
         exists: Which agents are there, `[B,T,A]`; None means always.
-        seen_before: Whether the state carried in has seen anything, `[B]` or `[B,A]`.
+        started_before: Whether the state carried in has seen anything, `[B]` or `[B,A]`.
         present_before: Whether it was there at the step before, `[B]` or `[B,A]`.
         withheld: Observations kept from the state, `[B,T]` or as `first`; None withholds nothing.
 
@@ -54,9 +56,9 @@ def presence(first: Tensor, exists: Tensor | None, seen_before: Tensor, present_
         corrected = present & ~withheld.reshape(*withheld.shape, *(1,) * (first.dim() - withheld.dim()))
     steps = torch.arange(first.shape[1], device=first.device).view(1, -1, *(1 for _ in first.shape[2:]))
     last_reset = torch.where(first, steps, -1).cummax(dim=1).values
-    last_seen = torch.where(corrected, steps, -1).cummax(dim=1).values
-    seen = ((last_seen >= 0) & (last_seen >= last_reset)) | ((last_reset < 0) & seen_before.unsqueeze(1))
-    return Presence(present, corrected, before, seen, ~first & _shift(seen, seen_before))
+    last_corrected = torch.where(corrected, steps, -1).cummax(dim=1).values
+    has_started = ((last_corrected >= 0) & (last_corrected >= last_reset)) | ((last_reset < 0) & started_before.unsqueeze(1))
+    return Presence(present, corrected, before, has_started, ~first & _shift(has_started, started_before))
 
 
 def _shift(x: Tensor, start: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ class WorldModel(nn.Module):
         dynamics: The dynamics.
         decoders: Decoders by name; no two return the same key.
         losses: Losses by name.
-        seen: Spec of the batches.
+        obs_spec: Spec of the batches.
         action: Spec of the actions, None where there are none.
         output: Spec of what the decoders return.
         mover: Name of the decoder of `agents.state`, which dynamics that attend by poses need in imagination.
@@ -76,7 +76,7 @@ class WorldModel(nn.Module):
         dynamics: Dynamics,
         decoders: Mapping[str, Decoder],
         losses: Mapping[str, LossTerm],
-        seen: ObservationSpec,
+        obs_spec: ObservationSpec,
         action: ActionSpec | None,
         output: OutputSpec,
         mover: str | None = None,
@@ -88,14 +88,14 @@ class WorldModel(nn.Module):
         self.decoders = nn.ModuleDict(dict(decoders))
         self.losses = nn.ModuleDict({k: t.loss for k, t in losses.items()})
         self.terms = dict(losses)
-        self.seen = seen
+        self.obs_spec = obs_spec
         self.action = action
         self.output = output
         self.mover = mover
         self._motion: list[int] = []
         self._moved: list[int] = []
         if dynamics.geometric:
-            self._motion = [seen.get(STATE).index(n) for n in MOTION]
+            self._motion = [obs_spec.get(STATE).index(n) for n in MOTION]
             self._moved = [output.get(STATE).features.index(n) for n in MOTION]
 
     # Observing ---------------------------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ class WorldModel(nn.Module):
     def _observe(
         self, tokens: Embedding, batch: Batch, *, state: State | None, withheld: Tensor | None, generator: torch.Generator | None
     ) -> Trace:
-        told = {"motion": batch[STATE][..., self._motion]} if self.dynamics.geometric else {}
+        pose_inputs = {"motion": batch[STATE][..., self._motion]} if self.dynamics.geometric else {}
         return self.dynamics.observe(
             tokens,
             batch.get("action"),
@@ -122,7 +122,7 @@ class WorldModel(nn.Module):
             state=state,
             withheld=withheld,
             generator=generator,
-            **told,
+            **pose_inputs,
         )
 
     def decode(self, features: Features, anchor: Anchor | None) -> dict[str, Distribution]:
@@ -153,13 +153,13 @@ class WorldModel(nn.Module):
         Args:
             batch: A training batch.
             generator: Source of the samples.
-            step: The optimiser step, for curricula; None means full length.
+            step: The optimizer step, for curricula; None means full length.
             withheld: Observations to keep from the state, see `Dynamics.observe`.
         """
         return self._outputs(batch, self.embed(batch), self._active(step), generator=generator, step=step, withheld=withheld)
 
     def _active(self, step: int | None) -> dict[str, LossTerm]:
-        """The losses that are computed at an optimiser step."""
+        """The losses that are computed at an optimizer step."""
         return {k: t for k, t in self.terms.items() if t.config.active_at(step)}
 
     def _outputs(
@@ -181,17 +181,17 @@ class WorldModel(nn.Module):
         prediction = self.decode(prior.features, anchor) if "prediction" in wanted else {}
         requests = [r for term in terms.values() if (r := term.config.rollout()) is not None]
         rollout = None
-        if "rollout" in wanted and requests and self.seen.horizon:
+        if "rollout" in wanted and requests and self.obs_spec.horizon:
             samples = max(r.samples for r in requests)
-            steps = max(r.length(self.seen.horizon, step) for r in requests)
-            start = self.seen.context
+            steps = max(r.length(self.obs_spec.horizon, step) for r in requests)
+            start = self.obs_spec.context
             actions = batch["action"][:, start - 1 : start - 1 + steps] if "action" in batch else None
             states, decoded = self._roll(trace.posterior, start, batch, steps, actions, samples, generator)
             rollout = Rollout(start, decoded, self.belief(states))
         ahead = None
-        if "ahead" in wanted and self.seen.horizon:
-            start = self.seen.context
-            ahead = Ahead(start, self.decode_ahead(tokens, trace, batch, start - 1, self.seen.horizon))
+        if "ahead" in wanted and self.obs_spec.horizon:
+            start = self.obs_spec.context
+            ahead = Ahead(start, self.decode_ahead(tokens, trace, batch, start - 1, self.obs_spec.horizon))
         return Outputs(posterior, prior, reconstruction, prediction, rollout, ahead, step)
 
     def loss(
@@ -201,13 +201,13 @@ class WorldModel(nn.Module):
         active = self._active(step)
         # Where every loss decodes ahead, nothing after the observed steps has to be encoded.
         brief = step is not None and bool(active) and all(t.config.branches() == {"ahead"} for t in active.values())
-        read, kept = (slice_time(batch, self.seen, 0, self.seen.context), withheld) if brief else (batch, withheld)
+        read, kept = (slice_time(batch, self.obs_spec, 0, self.obs_spec.context), withheld) if brief else (batch, withheld)
         if brief and withheld is not None:
-            kept = withheld[:, : self.seen.context]
+            kept = withheld[:, : self.obs_spec.context]
         tokens = self.embed(read)
-        if self.dynamics.independent and can_fold(self.seen):
+        if self.dynamics.independent and can_fold(self.obs_spec):
             rows = agent_rows(batch)
-            batch, read = fold_agents(batch, rows, self.seen, self.action), fold_agents(read, rows, self.seen, self.action)
+            batch, read = fold_agents(batch, rows, self.obs_spec, self.action), fold_agents(read, rows, self.obs_spec, self.action)
             tokens, kept = fold_tokens(tokens, rows), fold_withheld(kept, rows)
         outputs = self._outputs(read, tokens, active, generator=generator, step=step, withheld=kept)
         terms: dict[str, Tensor] = {}
@@ -258,12 +258,12 @@ class WorldModel(nn.Module):
     ) -> tuple[State, dict[str, Distribution]]:
         anchor = anchor_at(batch, start - 1)
         exists = None if anchor is None else anchor.exists
-        told = self._told(anchor, samples) if self.dynamics.geometric and anchor is not None else {}
+        pose_inputs = self._pose_inputs(anchor, samples) if self.dynamics.geometric and anchor is not None else {}
         begin = at_time(posterior, start - 1)
-        state = self.dynamics.imagine(begin, steps, actions, exists=exists, samples=samples, generator=generator, **told)
+        state = self.dynamics.imagine(begin, steps, actions, exists=exists, samples=samples, generator=generator, **pose_inputs)
         return state, self.decode_rollout(self.dynamics.features(state), anchor)
 
-    def _told(self, anchor: Anchor, samples: int) -> dict[str, Any]:
+    def _pose_inputs(self, anchor: Anchor, samples: int) -> dict[str, Any]:
         """What dynamics that attend by poses are told in imagination: how the decoder moves agents on."""
         known, exists, dt = (x.repeat_interleave(samples, dim=0) for x in (anchor.state, anchor.exists, anchor.dt))
         decoder = cast(Decoder, self.decoders[cast(str, self.mover)])
@@ -300,10 +300,10 @@ class WorldModel(nn.Module):
         Returns:
             A distribution for each decoded key, leading axes `[B,S,H]`; for keys decoded ahead, `[B,1,H]` with at most the protocol's `H`.
         """
-        context = self.seen.context if context is None else context
-        steps = self.seen.horizon if steps is None else steps
-        observed = slice_time(batch, self.seen, 0, context)
+        context = self.obs_spec.context if context is None else context
+        steps = self.obs_spec.horizon if steps is None else steps
+        observed = slice_time(batch, self.obs_spec, 0, context)
         tokens = self.embed(observed)
         trace = self._observe(tokens, observed, state=None, withheld=None, generator=generator)
-        ahead = self.decode_ahead(tokens, trace, observed, context - 1, min(steps, self.seen.horizon))
+        ahead = self.decode_ahead(tokens, trace, observed, context - 1, min(steps, self.obs_spec.horizon))
         return {**self._roll(trace.posterior, context, observed, steps, actions, samples, generator)[1], **ahead}

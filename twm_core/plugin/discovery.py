@@ -29,7 +29,7 @@ class Plugin:
 
     Attributes:
         name: Entry point name, or the file's stem for a one-file plugin.
-        distribution: Normalised name of its distribution; `file` for a one-file plugin.
+        distribution: Normalized name of its distribution; `file` for a one-file plugin.
         version: Version of the distribution; a file's `__version__`, or `0` if it has none.
         value: Target of the entry point, or the path of the file.
         status: `loaded` is usable, everything else is not.
@@ -67,7 +67,7 @@ class Found:
 
     Attributes:
         name: Entry point name.
-        distribution: Normalised name of its distribution.
+        distribution: Normalized name of its distribution.
         version: Version of the distribution.
         value: Target, `module` or `module:object`.
         requires: The distribution's `Requires-Dist` lines.
@@ -143,7 +143,7 @@ def installed() -> tuple[tuple[Found, ...], tuple[str, ...]]:
 
 
 def _name(each: Distribution) -> str | None:
-    """Normalised name, None when the metadata are missing or nameless (an interrupted installation leaves such folders)."""
+    """Normalized name, None when the metadata are missing or nameless (an interrupted installation leaves such folders)."""
     try:
         name = _field(each, "Name")
     except (TypeError, FileNotFoundError, UnicodeDecodeError):  # what absent metadata are depends on the Python version

@@ -24,7 +24,7 @@ PLUGINS = "plugins"
 
 
 def matches(item: str, *, distribution: str, name: str) -> bool:
-    """Whether an item of a list means the plugin called `name` of a (normalised) distribution."""
+    """Whether an item of a list means the plugin called `name` of a (normalized) distribution."""
     left, colon, right = item.rpartition(":")
     if colon:
         return canonical(left) == distribution and right == name

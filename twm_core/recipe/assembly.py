@@ -45,7 +45,7 @@ class Plan:
         training: Validated training options.
         fusion: How the encoders' tokens are joined.
         plugins: Which plugins are pinned, blocked and allowed.
-        seen: What the dataset gives.
+        obs_spec: What the dataset gives.
         action: The dataset's actions, None where it has none.
         embeddings: What each encoder gives, in order.
         embedding: What they give together.
@@ -59,7 +59,7 @@ class Plan:
     training: TrainingConfig
     fusion: FusionConfig
     plugins: PluginsConfig
-    seen: ObservationSpec
+    obs_spec: ObservationSpec
     action: ActionSpec | None
     embeddings: tuple[EmbeddingSpec, ...]
     embedding: EmbeddingSpec
@@ -81,7 +81,7 @@ class Plan:
 
     def describe(self) -> str:
         """The flow of specs, one line a stage, for people."""
-        lines = [f"dataset   {self.one('dataset').whose} -> {self.seen.describe()}"]
+        lines = [f"dataset   {self.one('dataset').whose} -> {self.obs_spec.describe()}"]
         lines += [f"encoder   {p.whose} -> {e}" for p, e in zip(self.parts["encoder"], self.embeddings, strict=True)]
         if len(self.embeddings) > 1:
             lines.append(f"fusion    {self.fusion.mode} -> {self.embedding}")
@@ -110,12 +110,12 @@ def assemble(recipe: Recipe, registry: Registry) -> Plan:
     notes = list(recipe.notes)
 
     dataset, dynamics = parts["dataset"][0], parts["dynamics"][0]
-    seen, action = cast(DatasetConfig, dataset.config).observations()
+    obs_spec, action = cast(DatasetConfig, dataset.config).observations()
 
     embeddings = []
     for p in parts["encoder"]:
-        embeddings.append(_fit(p, [dataset], registry, lambda c: cast(EncoderConfig, c).embedding(seen)))
-    _refuse_unseen_images(dataset, parts["encoder"], seen, registry)
+        embeddings.append(_fit(p, [dataset], registry, lambda c: cast(EncoderConfig, c).embedding(obs_spec)))
+    _refuse_unseen_images(dataset, parts["encoder"], obs_spec, registry)
     try:
         embedding = fusion.embedding(embeddings)
     except Mismatch as mismatch:
@@ -129,49 +129,55 @@ def assemble(recipe: Recipe, registry: Registry) -> Plan:
 
     outputs = []
     for p in parts["decoder"]:
-        outputs.append(_fit(p, [dataset, dynamics], registry, lambda c: cast(DecoderConfig, c).output(latent, seen)))
+        outputs.append(_fit(p, [dataset, dynamics], registry, lambda c: cast(DecoderConfig, c).output(latent, obs_spec)))
         _fit(p, parts["encoder"], registry, lambda c: cast(DecoderConfig, c).takes(embedding))
     output = combine_outputs(parts["decoder"], outputs)
     if latent.geometric:
-        _refuse_unknown_poses(dataset, dynamics, parts["decoder"], seen, output)
+        _refuse_unknown_poses(dataset, dynamics, parts["decoder"], obs_spec, output)
 
     losses = []
     optional = yields(recipe.origin("loss.components"))
     for p in parts["loss"]:
-        refused = cast(LossConfig, p.config).accepts(output, latent, seen)
+        refused = cast(LossConfig, p.config).accepts(output, latent, obs_spec)
         if refused is None:
             losses.append(p)
         elif optional:
             notes.append(f"loss {p.name} left out: it {refused.message}")
         else:
             _refuse(
-                p, [dataset, dynamics, *parts["decoder"]], refused, registry, lambda c: _accepted(cast(LossConfig, c), output, latent, seen)
+                p,
+                [dataset, dynamics, *parts["decoder"]],
+                refused,
+                registry,
+                lambda c: _accepted(cast(LossConfig, c), output, latent, obs_spec),
             )
     if parts["loss"]:  # a recipe that is only evaluated has none
         if not losses:
             raise AssemblyError("no loss fits the recipe", "choose one with --loss")
         parts["loss"] = tuple(losses)
         _refuse_untrained(dynamics, latent, losses)
-    return Plan(parts, training, fusion, plugins, seen, action, tuple(embeddings), embedding, latent, tuple(outputs), output, tuple(notes))
+    return Plan(
+        parts, training, fusion, plugins, obs_spec, action, tuple(embeddings), embedding, latent, tuple(outputs), output, tuple(notes)
+    )
 
 
 def _table(name: str, config: type[C], recipe: Recipe) -> C:
     return validate_config(config, recipe.tables[name], prefix=f"{name}.", whose=f"the table {name}", origin=recipe.origin)
 
 
-def _refuse_unseen_images(dataset: Chosen, encoders: Iterable[Chosen], seen: ObservationSpec, registry: Registry) -> None:
+def _refuse_unseen_images(dataset: Chosen, encoders: Iterable[Chosen], obs_spec: ObservationSpec, registry: Registry) -> None:
     """An image that the dataset makes and nobody looks at is a mistake in the recipe, and an expensive one."""
-    images = {k.key for k in seen.keys if k.role == "input" and k.key.startswith("image.")}
+    images = {k.key for k in obs_spec.keys if k.role == "input" and k.key.startswith("image.")}
     encoders = list(encoders)
     if any(type(cast(EncoderConfig, p.config)).taken is EncoderConfig.taken for p in encoders):
         return  # one of them does not say what it reads
-    looked = frozenset[str]().union(*(cast(EncoderConfig, p.config).taken(seen) for p in encoders))
+    looked = frozenset[str]().union(*(cast(EncoderConfig, p.config).taken(obs_spec) for p in encoders))
     if not images - looked:
         return
     able = []
     for other in registry.components("encoder"):
         try:
-            if images <= cast(EncoderConfig, other.load_config()()).taken(seen):
+            if images <= cast(EncoderConfig, other.load_config()()).taken(obs_spec):
                 able.append(other.component.name)
         except Exception:  # noqa: BLE001, S112 - a candidate that fails in any way is simply not offered
             continue
@@ -196,10 +202,12 @@ def _refuse_unread_tokens(encoders: Sequence[Chosen], embeddings: Sequence[Embed
             )
 
 
-def _refuse_unknown_poses(dataset: Chosen, dynamics: Chosen, decoders: Sequence[Chosen], seen: ObservationSpec, output: OutputSpec) -> None:
+def _refuse_unknown_poses(
+    dataset: Chosen, dynamics: Chosen, decoders: Sequence[Chosen], obs_spec: ObservationSpec, output: OutputSpec
+) -> None:
     """Who attends by where agents are must be told that, by the dataset while observing and by a decoder while imagining."""
     whose, remedy = f"{dynamics.whose} attends by poses of agents", "set dynamics.geometry to false"
-    if not seen.has(STATE) or not set(MOTION) <= {f.name for f in seen.get(STATE).features}:
+    if not obs_spec.has(STATE) or not set(MOTION) <= {f.name for f in obs_spec.get(STATE).features}:
         raise AssemblyError(f"{whose}, and {dataset.whose} does not give {', '.join(MOTION)} of {STATE}", remedy)
     if not output.has(STATE) or not set(MOTION) <= set(output.get(STATE).features):
         names = ", ".join(p.whose for p in decoders)
@@ -258,8 +266,8 @@ def _plan_part(slot: str, part: Part, recipe: Recipe, registry: Registry) -> Cho
     return configure(registered, part.options, name=part.component, prefix=prefix, origin=recipe.origin)
 
 
-def _accepted(config: LossConfig, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> None:
-    refused = config.accepts(output, latent, seen)
+def _accepted(config: LossConfig, output: OutputSpec, latent: LatentSpec, obs_spec: ObservationSpec) -> None:
+    refused = config.accepts(output, latent, obs_spec)
     if refused is not None:
         raise refused
 

@@ -10,9 +10,9 @@ from twm_core.config import ComponentConfig
 
 
 class TrainingConfig(ComponentConfig):
-    """Fields of the table `training`. Times are counted in optimiser steps."""
+    """Fields of the table `training`. Times are counted in optimizer steps."""
 
-    steps: int = Field(300, ge=1, description="Optimiser steps of the whole run.")
+    steps: int = Field(300, ge=1, description="Optimizer steps of the whole run.")
     batch: int = Field(8, ge=1, description="Windows in a batch.")
     seed: int = Field(0, ge=0, description="Seed of parameters, window order and samples.")
     lr: float = Field(2e-3, gt=0, description="Highest learning rate.")

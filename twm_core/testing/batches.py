@@ -190,7 +190,7 @@ def codes(exists: Tensor) -> Tensor:
 
 
 def synthetic(
-    seen: ObservationSpec,
+    obs_spec: ObservationSpec,
     *,
     seed: int = 0,
     pattern: Presence = "ragged",
@@ -198,7 +198,7 @@ def synthetic(
     steps: int = STEPS,
     exists: Tensor | None = None,
 ) -> Fed:
-    """A batch for `seen` (and `action`, under the key `action`) of `B = 3` windows of `steps`, the same for the same seed.
+    """A batch for `obs_spec` (and `action`, under the key `action`) of `B = 3` windows of `steps`, the same for the same seed.
 
     Rows where an agent does not exist are zero, as datasets make them. Who is there can be given, bool `[B,T,A]`, instead of a pattern;
     then the sizes are those of `exists`.
@@ -207,15 +207,15 @@ def synthetic(
     exists = presence(pattern, steps=steps) if exists is None else exists
     sizes = dict(zip("BTA", exists.shape, strict=True))
     values: dict[str, Tensor] = {}
-    axes = {k.key: k.axes.replace(" ", "") for k in seen.keys}
-    for key in seen.keys:
+    axes = {k.key: k.axes.replace(" ", "") for k in obs_spec.keys}
+    for key in obs_spec.keys:
         fixed = iter(key.shape)
         shape = [sizes[a] if a in sizes else next(fixed) for a in axes[key.key]]
-        values[key.key] = _fill(key, shape, exists, seen.dt, generator)
+        values[key.key] = _fill(key, shape, exists, obs_spec.dt, generator)
     if action is not None:
         axes["action"] = "BTU" if action.layout == "scene" else "BTAU"
         values["action"] = torch.randn([sizes.get(a, action.width) for a in axes["action"]], generator=generator)
-    return Fed(values, axes, {k.key: k.classes for k in seen.keys if k.classes})
+    return Fed(values, axes, {k.key: k.classes for k in obs_spec.keys if k.classes})
 
 
 def _fill(key: KeySpec, shape: list[int], exists: Tensor, dt: float, generator: torch.Generator) -> Tensor:

@@ -132,7 +132,7 @@ class Case:
                 given = self._ask(situation, config, f"{variant}; {situation.title}")
                 if given is not None:
                     title = f"{variant}; {situation.title}"
-                    accepted.append(kind(registered=self.registered, config=config, given=given, title=title))
+                    accepted.append(kind(registered=self.registered, config=config, specs=given, title=title))
         return accepted
 
     def _ask(self, situation: Situation, config: ComponentConfig, title: str) -> Any:

@@ -35,7 +35,7 @@ _SEED = 17
 def leaks(
     known: Windows,
     noisy: Windows,
-    seen: ObservationSpec,
+    obs_spec: ObservationSpec,
     forecasters: Mapping[str, Forecaster] | None = None,
     *,
     windows: Sequence[int] = (0,),
@@ -46,7 +46,7 @@ def leaks(
     Args:
         known: The windows of a split.
         noisy: The same windows, from data with another future.
-        seen: Their spec.
+        obs_spec: Their spec.
         forecasters: Forecasters by name, fitted or trained, each with seeded futures.
         windows: Numbers of the windows that are compared, the same in both.
         samples: Futures that are asked for.
@@ -57,32 +57,34 @@ def leaks(
     found: list[str] = []
     for number in windows:
         one, other = known.batch([number]), noisy.batch([number])
-        past, changed = slice_time(one, seen, 0, seen.context), slice_time(other, seen, 0, seen.context)
-        if not any(_apart(_future(one, k, seen), _future(other, k, seen)) for k in _with_time(seen)):
+        past, changed = slice_time(one, obs_spec, 0, obs_spec.context), slice_time(other, obs_spec, 0, obs_spec.context)
+        if not any(_apart(_future(one, k, obs_spec), _future(other, k, obs_spec)) for k in _with_time(obs_spec)):
             found.append(f"window {number}: the future is the same in both, so nothing was tested")
         found += [f"window {number}: input {key} {how}" for key in past if (how := _apart(past[key], changed[key]))]
         for name, who in (forecasters or {}).items():
             # What will be done may be asked about; the same is asked in both.
-            done = one["action"][:, seen.context - 1 : -1] if "action" in one else None
-            before, after = (_asked(who, batch, number, seen, samples, done) for batch in (past, changed))
+            done = one["action"][:, obs_spec.context - 1 : -1] if "action" in one else None
+            before, after = (_asked(who, batch, number, obs_spec, samples, done) for batch in (past, changed))
             found += [f"window {number}: {part} of {name} {how}" for part in before if (how := _apart(before[part], after[part]))]
     return found
 
 
-def _with_time(seen: ObservationSpec) -> list[str]:
-    return [spec.key for spec in seen.keys if "T" in spec.axes.split()]
+def _with_time(obs_spec: ObservationSpec) -> list[str]:
+    return [spec.key for spec in obs_spec.keys if "T" in spec.axes.split()]
 
 
-def _future(batch: Batch, key: str, seen: ObservationSpec) -> Tensor:
-    return batch[key][:, seen.context :]
+def _future(batch: Batch, key: str, obs_spec: ObservationSpec) -> Tensor:
+    return batch[key][:, obs_spec.context :]
 
 
-def _asked(who: Forecaster, observed: Batch, number: int, seen: ObservationSpec, samples: int, actions: Tensor | None) -> dict[str, Tensor]:
+def _asked(
+    who: Forecaster, observed: Batch, number: int, obs_spec: ObservationSpec, samples: int, actions: Tensor | None
+) -> dict[str, Tensor]:
     """The parts of a forecast that are there, by name."""
     generator = torch.Generator().manual_seed(window_seed(0, number))
-    told = {"actions": actions} if isinstance(who, WorldModelForecaster) and who.model.action is not None else {}
+    options = {"actions": actions} if isinstance(who, WorldModelForecaster) and who.model.action is not None else {}
     with torch.no_grad():
-        made: Forecast = who.forecast(observed, steps=seen.horizon, samples=samples, generator=generator, **told)
+        made: Forecast = who.forecast(observed, steps=obs_spec.horizon, samples=samples, generator=generator, **options)
     parts = {name: getattr(made, name) for name in ("states", "weights", "expected", "exists")}
     if made.log_density is not None:
         parts["log_density"] = made.log_density(made.mean())
@@ -102,11 +104,11 @@ class Scrambled(Windows):
 
     Args:
         windows: The windows.
-        seen: Their spec.
+        obs_spec: Their spec.
     """
 
-    def __init__(self, windows: Windows, seen: ObservationSpec) -> None:
-        self.inner, self.seen = windows, seen
+    def __init__(self, windows: Windows, obs_spec: ObservationSpec) -> None:
+        self.inner, self.obs_spec = windows, obs_spec
 
     def __len__(self) -> int:
         return len(self.inner)
@@ -114,9 +116,9 @@ class Scrambled(Windows):
     def batch(self, indices: Sequence[int]) -> Batch:
         generator = torch.Generator().manual_seed(_SEED)
         made = dict(self.inner.batch(indices))
-        for key in _with_time(self.seen):
-            spec, value = self.seen.get(key), made[key].clone()
-            late = value[:, self.seen.context :]
+        for key in _with_time(self.obs_spec):
+            spec, value = self.obs_spec.get(key), made[key].clone()
+            late = value[:, self.obs_spec.context :]
             made[key] = value
             if value.is_floating_point():
                 late.copy_(100 * torch.randn(late.shape, generator=generator))

@@ -33,9 +33,9 @@ def moved(values: Tensor, features: Sequence[Feature]) -> Tensor:
     return torch.stack([columns[f.name] for f in features], dim=-1)
 
 
-def moved_batch(fed: Fed, seen: ObservationSpec) -> Fed:
+def moved_batch(fed: Fed, obs_spec: ObservationSpec) -> Fed:
     """A batch in that world: every key whose features have a frame."""
-    keys = {k.key: k.features for k in seen.keys if k.key in fed.values and any(f.frame == "world" for f in k.features)}
+    keys = {k.key: k.features for k in obs_spec.keys if k.key in fed.values and any(f.frame == "world" for f in k.features)}
     return fed.put(**{key: moved(fed.values[key], features) for key, features in keys.items()})
 
 

@@ -15,13 +15,13 @@ class SyntheticWindows(Windows):
     """Windows of `twm_core.testing.batches.synthetic`, `BATCH` for each of some seeds.
 
     Args:
-        seen: Spec of the batches.
+        obs_spec: Spec of the batches.
         seeds: A seed for every `BATCH` windows.
         pattern: Who is there.
     """
 
-    def __init__(self, seen: ObservationSpec, *, seeds: Sequence[int] = (101, 102), pattern: Presence = "ragged") -> None:
-        parts = [synthetic(seen, seed=s, pattern=pattern).values for s in seeds]
+    def __init__(self, obs_spec: ObservationSpec, *, seeds: Sequence[int] = (101, 102), pattern: Presence = "ragged") -> None:
+        parts = [synthetic(obs_spec, seed=s, pattern=pattern).values for s in seeds]
         self._all = {k: torch.cat([p[k] for p in parts]) for k in parts[0]}
         self._count = BATCH * len(seeds)
 

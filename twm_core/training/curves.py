@@ -24,7 +24,7 @@ class Curves:
 
     Args:
         run: The run folder.
-        step: Optimiser steps done; what was logged after it is forgotten, because those steps will be done again.
+        step: Optimizer steps done; what was logged after it is forgotten, because those steps will be done again.
 
     Raises:
         CheckpointError: A line of metrics.jsonl that is not the last one is damaged.

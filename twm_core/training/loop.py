@@ -86,7 +86,7 @@ class Loop:
                     while trainer.step < config.steps:
                         values = self._update(next(stream))
                         if first:
-                            trainer.check_optimiser()
+                            trainer.check_optimizer()
                             first = False
                         stopping = stop.is_set()
                         self._after(values, stopping=stopping)
@@ -111,19 +111,19 @@ class Loop:
         """One step; returns the numbers to log where they are due."""
         config, trainer = self.config, self.trainer
         lr = learning_rate(config, trainer.step)
-        for group in trainer.optimiser.param_groups:
+        for group in trainer.optimizer.param_groups:
             group["lr"] = lr
         batch = to_device(read, trainer.device)
         share = share_at(config, trainer.step)
         withheld = withhold(batch, share, agents=self.plan.latent.layout != "scene", generator=trainer.generator)
         total, terms = losses(trainer.model, config, trainer.device, batch, trainer.generator, trainer.step, withheld)
-        trainer.optimiser.zero_grad(set_to_none=True)
+        trainer.optimizer.zero_grad(set_to_none=True)
         total.backward()
-        norm = clip_gradient(trainer.optimiser, config.clip) if config.clip else None
+        norm = clip_gradient(trainer.optimizer, config.clip) if config.clip else None
         check_loss(total, terms, trainer.step, self.remedy)
         if norm is not None:
             check_gradient(norm, self.plan, trainer.model, trainer.step, self.remedy)
-        trainer.optimiser.step()
+        trainer.optimizer.step()
         trainer.step += 1
         if trainer.average is not None:
             trainer.average.update(trainer.model, trainer.step)

@@ -15,7 +15,7 @@ from torch import nn
 
 from twm_core.recipe.assembly import Plan
 from twm_core.recipe.training_config import TrainingConfig
-from twm_core.specs import OptimizerGiven
+from twm_core.specs import OptimizerSpecs
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
@@ -34,11 +34,11 @@ def decay_groups(parameters: Mapping[str, Any], weight_decay: float) -> list[dic
     return [g for g in groups if g["params"]]
 
 
-def make_optimiser(model: nn.Module, plan: Plan) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, plan: Plan) -> torch.optim.Optimizer:
     """The optimizer of a plan over the trainable parameters of a model."""
     part = plan.one("optimizer")
     parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    return part.build(OptimizerGiven(parameters=parameters, lr=plan.training.lr))
+    return part.build(OptimizerSpecs(parameters=parameters, lr=plan.training.lr))
 
 
 class MovingAverage:

@@ -1,7 +1,7 @@
 """Everything that an optimizer keeps, as named tensors and plain values, and back.
 
 An optimizer keeps state for each parameter, entries of its parameter groups, and may add entries of its own to `state_dict()`. Tensors are
-saved as `optimiser.<parameter>.<entry>` and `optimiser_own.<number>`; numbers, words, lists, tuples and mappings of them as JSON. Anything
+saved as `optimizer.<parameter>.<entry>` and `optimizer_own.<number>`; numbers, words, lists, tuples and mappings of them as JSON. Anything
 else cannot be saved, and is refused with its name.
 """
 
@@ -21,19 +21,19 @@ Kept = dict[str, Any]
 """What an optimizer keeps beside its parameters' tensors, as JSON: `state`, `groups`, `own`."""
 
 
-def group_values(optimiser: torch.optim.Optimizer) -> list[dict[str, Any]]:
+def group_values(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
     """The entries of the parameter groups, but for the parameters and the learning rate, which training sets at every step."""
-    return [{k: v for k, v in group.items() if k not in ("params", "lr")} for group in optimiser.param_groups]
+    return [{k: v for k, v in group.items() if k not in ("params", "lr")} for group in optimizer.param_groups]
 
 
-def optimiser_state(
-    model: nn.Module, optimiser: torch.optim.Optimizer, *, whose: str = "the optimizer", built: list[dict[str, Any]] | None = None
+def optimizer_state(
+    model: nn.Module, optimizer: torch.optim.Optimizer, *, whose: str = "the optimizer", built: list[dict[str, Any]] | None = None
 ) -> tuple[dict[str, Tensor], Kept]:
-    """What `restore_optimiser` needs.
+    """What `restore_optimizer` needs.
 
     Args:
         model: Names the parameters.
-        optimiser: Whose state to take.
+        optimizer: Whose state to take.
         whose: Its component, for messages.
         built: `group_values` right after it was built; entries that are still the same are left out.
 
@@ -43,33 +43,33 @@ def optimiser_state(
     writer = _Writer(whose)
     names: dict[Tensor, str] = {p: n for n, p in model.named_parameters()}
     kept: Kept = {"state": {}, "groups": [], "own": {}}
-    for parameter, state in cast(dict[Any, dict[str, Any]], optimiser.state).items():
+    for parameter, state in cast(dict[Any, dict[str, Any]], optimizer.state).items():
         if parameter not in names:
             raise CheckpointError(f"{whose} keeps state under {parameter!r:.60}, which is no parameter of the model", _ASK)
         for entry, value in state.items():
             if isinstance(value, Tensor):
-                writer.tensors[f"optimiser.{names[parameter]}.{entry}"] = value
+                writer.tensors[f"optimizer.{names[parameter]}.{entry}"] = value
             else:
                 kept["state"].setdefault(names[parameter], {})[entry] = writer.plain(value, f"state[{names[parameter]}][{entry!r}]")
-    for number, group in enumerate(group_values(optimiser)):
+    for number, group in enumerate(group_values(optimizer)):
         former = built[number] if built is not None and number < len(built) else {}
         kept["groups"].append(
             {k: writer.plain(v, f"param_groups[{number}][{k!r}]") for k, v in group.items() if k not in former or not _same(v, former[k])}
         )
-    for entry, value in optimiser.state_dict().items():
+    for entry, value in optimizer.state_dict().items():
         if entry not in ("state", "param_groups"):
             kept["own"][entry] = writer.plain(value, f"state_dict()[{entry!r}]")
     return writer.tensors, kept
 
 
-def restore_optimiser(
-    model: nn.Module, optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor], kept: Mapping[str, Any] | None = None
+def restore_optimizer(
+    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], kept: Mapping[str, Any] | None = None
 ) -> None:
-    """Put back what `optimiser_state` gave. Parameters that never had a gradient have no state.
+    """Put back what `optimizer_state` gave. Parameters that never had a gradient have no state.
 
     Args:
         model: Names the parameters.
-        optimiser: Freshly built with the same options.
+        optimizer: Freshly built with the same options.
         tensors: The tensors, among others.
         kept: The plain values; None where a checkpoint of an earlier version has none.
     """
@@ -77,27 +77,27 @@ def restore_optimiser(
     own = {entry: _read(value, tensors) for entry, value in kept.get("own", {}).items()}
     if own:
         # Its own loading must see its own entries; state and groups are put back exactly below.
-        optimiser.load_state_dict({**optimiser.state_dict(), **own})
+        optimizer.load_state_dict({**optimizer.state_dict(), **own})
     for name, parameter in model.named_parameters():
-        prefix = f"optimiser.{name}."
+        prefix = f"optimizer.{name}."
         # The step counter of fused AdamW lives on the parameter's device like the moments.
         state = {k.removeprefix(prefix): v.to(parameter.device) for k, v in tensors.items() if k.startswith(prefix)}
         state |= {entry: _read(value, tensors, parameter.device) for entry, value in kept.get("state", {}).get(name, {}).items()}
         if state:
-            optimiser.state[parameter] = state
-    for group, values in zip(optimiser.param_groups, kept.get("groups", []), strict=False):
+            optimizer.state[parameter] = state
+    for group, values in zip(optimizer.param_groups, kept.get("groups", []), strict=False):
         group.update({k: _read(v, tensors, group["params"][0].device) for k, v in values.items()})
 
 
-def set_mode(optimiser: torch.optim.Optimizer, *, training: bool) -> None:
+def set_mode(optimizer: torch.optim.Optimizer, *, training: bool) -> None:
     """Call `train()` or `eval()` of an optimizer that has both: such optimizers keep other weights for evaluation."""
-    if has_modes(optimiser):
-        getattr(optimiser, "train" if training else "eval")()
+    if has_modes(optimizer):
+        getattr(optimizer, "train" if training else "eval")()
 
 
-def has_modes(optimiser: torch.optim.Optimizer) -> bool:
+def has_modes(optimizer: torch.optim.Optimizer) -> bool:
     """Whether an optimizer has the methods `train` and `eval`."""
-    return all(callable(getattr(optimiser, name, None)) for name in ("train", "eval"))
+    return all(callable(getattr(optimizer, name, None)) for name in ("train", "eval"))
 
 
 _ASK = "ask its author to keep tensors, numbers, words, lists or mappings of them, or use another --optimizer"
@@ -112,7 +112,7 @@ class _Writer:
         if value is None or isinstance(value, bool | int | float | str):
             return value
         if isinstance(value, Tensor):
-            name = f"optimiser_own.{sum(n.startswith('optimiser_own.') for n in self.tensors)}"
+            name = f"optimizer_own.{sum(n.startswith('optimizer_own.') for n in self.tensors)}"
             self.tensors[name] = value
             return {_TENSOR: name}
         if isinstance(value, list):

@@ -37,7 +37,7 @@ def _converted(value: Any, dtype: torch.dtype) -> Any:
     return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
 
 
-def clip_gradient(optimiser: torch.optim.Optimizer, most: float) -> Tensor:
+def clip_gradient(optimizer: torch.optim.Optimizer, most: float) -> Tensor:
     """Scale the gradient so that its norm is at most `most`, and return the norm that it had."""
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     return nn.utils.clip_grad_norm_(parameters, most, error_if_nonfinite=False)

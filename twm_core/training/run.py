@@ -5,7 +5,7 @@ Notable:
 * the order of windows and the learning rate are pure functions of the step, all randomness comes from generators that are saved, so a
   resumed run ends with the weights of an uninterrupted one, bit for bit;
 * a resumed run is compared with its checkpoint (`twm_core.training.resuming`);
-* normalisers see training batches before the first step, and are part of the model;
+* normalizers see training batches before the first step, and are part of the model;
 * observers are called through hooks and cannot change anything.
 
 A run has one process and one device.
@@ -150,7 +150,7 @@ def _train(plan: Plan, registry: Registry, folder: RunFolder, former: Former | N
     windows, validation = dataset.windows("train"), dataset.windows("val")
     validate = Validation(
         registry,
-        plan.seen,
+        plan.obs_spec,
         validation,
         evenly_spaced(validation, config.validate_windows),
         batch=config.batch,
@@ -195,7 +195,7 @@ def _train(plan: Plan, registry: Registry, folder: RunFolder, former: Former | N
     facts |= {"changes": found} if former is not None and (found := record(former.manifest, changes)) else {}
     registry.notify("twm_run_started", run=str(run), recipe=plan.resolved())
     loop = Loop(plan, registry, folder, trainer, validate, curves, reporter, facts, saved_at=trainer.step if former else -1)
-    loop.owned = owners(plan, trainer.model, {"dataset": dataset, "optimizer": trainer.optimiser})
+    loop.owned = owners(plan, trainer.model, {"dataset": dataset, "optimizer": trainer.optimizer})
     reason = loop.run()
     return {
         "run": str(run),

@@ -15,7 +15,7 @@ from twm_core.recipe.training_config import TrainingConfig
 
 
 def share_at(config: TrainingConfig, step: int) -> float:
-    """The share of observations that is withheld at an optimiser step, counted from 0."""
+    """The share of observations that is withheld at an optimizer step, counted from 0."""
     ramp = config.scheduled_sampling_ramp or config.steps
     return config.scheduled_sampling * min(1.0, step / ramp)
 

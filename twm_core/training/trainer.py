@@ -1,4 +1,4 @@
-"""What changes while training: weights, their moving average, the optimiser's moments, the generators, the step.
+"""What changes while training: weights, their moving average, the optimizer's moments, the generators, the step.
 
 `Trainer` holds all of it and can save and restore it, so that a resumed run goes on as if it had never stopped, bit for bit. The order of
 the steps themselves stands in `twm_core.training.run`.
@@ -22,8 +22,8 @@ from twm_core.errors import CheckpointError
 from twm_core.nn.build import build_world_model
 from twm_core.nn.world_model import WorldModel
 from twm_core.recipe.assembly import Plan
-from twm_core.training.optimizer import MovingAverage, make_optimiser
-from twm_core.training.optimizer_state import Kept, group_values, has_modes, optimiser_state, restore_optimiser, set_mode
+from twm_core.training.optimizer import MovingAverage, make_optimizer
+from twm_core.training.optimizer_state import Kept, group_values, has_modes, optimizer_state, restore_optimizer, set_mode
 
 _STATISTICS_BATCHES = 16
 
@@ -42,10 +42,10 @@ class Trainer:
         config = plan.training
         self.plan, self.config, self.device = plan, config, device
         self.model: WorldModel = build_world_model(plan, seed=config.seed).to(device)
-        self.optimiser = make_optimiser(self.model, plan)
-        self._built = deepcopy(group_values(self.optimiser))
+        self.optimizer = make_optimizer(self.model, plan)
+        self._built = deepcopy(group_values(self.optimizer))
         self._unrecorded = False
-        set_mode(self.optimiser, training=True)
+        set_mode(self.optimizer, training=True)
         self.average = MovingAverage(self.model, config.ema) if config.ema else None
         self.batches = TrainingBatches(windows, batch=config.batch, seed=config.seed, augment=dataset.augment)
         self.generator = torch.Generator(device=device).manual_seed(config.seed)
@@ -54,7 +54,7 @@ class Trainer:
         self.metrics: dict[str, float] = {}
 
     def collect_statistics(self) -> None:
-        """Show the normalisers some training batches, before the first step."""
+        """Show the normalizers some training batches, before the first step."""
         for k in range(min(_STATISTICS_BATCHES, 1 + len(self.batches.windows) // self.config.batch)):
             self.model.collect_statistics(to_device(self.batches[k], self.device))
 
@@ -71,22 +71,22 @@ class Trainer:
         Raises:
             CheckpointError: The optimizer keeps something that a checkpoint cannot hold.
         """
-        tensors, kept = self.optimiser_state()
+        tensors, kept = self.optimizer_state()
         tensors["generator.samples"] = self.generator.get_state()
         tensors["generator.torch"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["generator.cuda"] = torch.cuda.get_rng_state(self.device)
         if self._keeps_raw:
             tensors |= {f"raw.{n}": p for n, p in self.model.named_parameters()}
-        return TrainerState(tensors, {"step": self.step, "best": self.best, "metrics": self.metrics, "optimiser": kept})
+        return TrainerState(tensors, {"step": self.step, "best": self.best, "metrics": self.metrics, "optimizer": kept})
 
-    def optimiser_state(self) -> tuple[dict[str, Tensor], Kept]:
+    def optimizer_state(self) -> tuple[dict[str, Tensor], Kept]:
         """What the optimizer keeps.
 
         Raises:
             CheckpointError: A checkpoint cannot hold it.
         """
-        return optimiser_state(self.model, self.optimiser, whose=self.plan.one("optimizer").whose, built=self._built)
+        return optimizer_state(self.model, self.optimizer, whose=self.plan.one("optimizer").whose, built=self._built)
 
     def restore(self, folder: Path, *, same_optimizer: bool = True) -> None:
         """Continue from a checkpoint.
@@ -111,22 +111,22 @@ class Trainer:
         if bad:
             raise CheckpointError(f"checkpoint {folder} holds parameters that are not finite, such as {bad[0]}", "use another checkpoint")
         if same_optimizer:
-            restore_optimiser(self.model, self.optimiser, tensors, state.scalars.get("optimiser"))
-            self._unrecorded = "optimiser" not in state.scalars
+            restore_optimizer(self.model, self.optimizer, tensors, state.scalars.get("optimizer"))
+            self._unrecorded = "optimizer" not in state.scalars
         self.generator.set_state(tensors["generator.samples"].cpu())
         torch.set_rng_state(tensors["generator.torch"].cpu())
         if self.device.type == "cuda" and "generator.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["generator.cuda"].cpu(), self.device)
         self.step, self.best, self.metrics = int(state.scalars["step"]), state.scalars["best"], dict(state.scalars["metrics"])
 
-    def check_optimiser(self) -> None:
+    def check_optimizer(self) -> None:
         """After the first step of a process: refuse an optimizer that cannot be saved, before there is anything to lose.
 
         Raises:
             CheckpointError: A checkpoint cannot hold what it keeps, or the one that was resumed from is of an earlier version of twm,
                 which did not save it.
         """
-        _, kept = self.optimiser_state()
+        _, kept = self.optimizer_state()
         if self._unrecorded and (kept["state"] or kept["own"] or any(kept["groups"])):
             raise CheckpointError(
                 f"the checkpoint was written by a version of twm that did not save all that {self.plan.one('optimizer').whose} keeps",
@@ -137,20 +137,20 @@ class Trainer:
     def evaluating(self) -> Generator[WorldModel]:
         """The model with the weights to use, in evaluation mode; the weights that are trained are put back exactly."""
         raw = {n: p.detach().clone() for n, p in self.model.named_parameters()} if self._keeps_raw else {}
-        set_mode(self.optimiser, training=False)
+        set_mode(self.optimizer, training=False)
         self._put(self.average.values if self.average else {})
         self.model.eval()
         try:
             yield self.model
         finally:
-            set_mode(self.optimiser, training=True)
+            set_mode(self.optimizer, training=True)
             self._put(raw)
             self.model.train()
 
     @property
     def _keeps_raw(self) -> bool:
         """Whether the weights to use are others than those that are trained."""
-        return self.average is not None or has_modes(self.optimiser)
+        return self.average is not None or has_modes(self.optimizer)
 
     @torch.no_grad()
     def _put(self, values: Mapping[str, Tensor]) -> None:

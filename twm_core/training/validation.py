@@ -14,12 +14,12 @@ import torch
 from twm_core.data.dataset import Windows, to_device
 from twm_core.errors import DataError
 from twm_core.evaluation import engine
-from twm_core.evaluation.field import choose_baselines, choose_metrics, entrant
 from twm_core.evaluation.result import REFERENCE
+from twm_core.evaluation.selection import candidate, choose_baselines, choose_metrics
 from twm_core.evaluation.world_model_forecaster import WorldModelForecaster, scores_agents
 from twm_core.nn.world_model import WorldModel
 from twm_core.plugin.registry import Registry
-from twm_core.specs import BaselineGiven, ObservationSpec
+from twm_core.specs import BaselineSpecs, ObservationSpec
 
 _SEED = 20_011
 _METRICS = ("displacement", "existence")
@@ -32,7 +32,7 @@ class Validation:
 
     Args:
         registry: Installed components.
-        seen: Spec of the windows.
+        obs_spec: Spec of the windows.
         windows: The validation windows.
         indices: Which of them.
         batch: Windows in a batch.
@@ -44,7 +44,7 @@ class Validation:
     def __init__(
         self,
         registry: Registry,
-        seen: ObservationSpec,
+        obs_spec: ObservationSpec,
         windows: Windows,
         indices: Sequence[int],
         *,
@@ -53,11 +53,11 @@ class Validation:
         samples: int = 6,
         remedy: Callable[[], str] = lambda: "lower training.lr, or check the data",
     ) -> None:
-        self.seen, self.windows, self.indices, self.batch, self.device = seen, windows, indices, batch, device
+        self.obs_spec, self.windows, self.indices, self.batch, self.device = obs_spec, windows, indices, batch, device
         self.samples, self.remedy = samples, remedy
-        self.metrics = choose_metrics(registry, _METRICS, {}) if seen.has("agents.state") else {}
-        baselines = choose_baselines(registry, seen, [REFERENCE], {})[0] if seen.has("agents.state") else {}
-        self.baselines = {n: (c.whose, c.build(BaselineGiven(seen=seen))) for n, c in baselines.items()}
+        self.metrics = choose_metrics(registry, _METRICS, {}) if obs_spec.has("agents.state") else {}
+        baselines = choose_baselines(registry, obs_spec, [REFERENCE], {})[0] if obs_spec.has("agents.state") else {}
+        self.baselines = {n: (c.whose, c.build(BaselineSpecs(obs_spec=obs_spec))) for n, c in baselines.items()}
 
     @torch.no_grad()
     def __call__(self, model: WorldModel) -> dict[str, float]:
@@ -79,20 +79,27 @@ class Validation:
                 "the loss on the validation windows is not a finite number",
                 self.remedy(),
             )
-        if scores_agents(model.output) and self.seen.horizon > 0:
+        if scores_agents(model.output) and self.obs_spec.horizon > 0:
             found |= self._errors(model)
         return found
 
     def _errors(self, model: WorldModel) -> dict[str, float]:
         forecaster = WorldModelForecaster(model)
-        entrants = [entrant("model", "the model", forecaster, self.metrics, self.seen, self.samples, model=True)]
-        entrants += [entrant(n, whose, who, self.metrics, self.seen, self.samples) for n, (whose, who) in self.baselines.items()]
+        candidates = [candidate("model", "the model", forecaster, self.metrics, self.obs_spec, self.samples, model=True)]
+        candidates += [candidate(n, whose, who, self.metrics, self.obs_spec, self.samples) for n, (whose, who) in self.baselines.items()]
         scored = engine.run(
-            entrants, self.windows, self.indices, seen=self.seen, samples=self.samples, seed=_SEED, device=self.device, together=True
+            candidates,
+            self.windows,
+            self.indices,
+            obs_spec=self.obs_spec,
+            samples=self.samples,
+            seed=_SEED,
+            device=self.device,
+            together=True,
         )
         of = {
             e.name: {k: float(v) for m, metric in e.metrics.items() for k, v in metric.finish(scored.sums[e.name][m].sum(axis=0)).items()}
-            for e in entrants
+            for e in candidates
         }
         ours, theirs = of["model"], of.get(REFERENCE, {})
         found = {f"val.{called}": ours[n] for n, called in _NAMES.items() if math.isfinite(ours.get(n, math.nan))}

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor
-from twm_core import ActionSpec, DynamicsGiven, EmbeddingSpec, Feature, Mismatch
+from twm_core import ActionSpec, DynamicsSpecs, EmbeddingSpec, Feature, Mismatch
 from twm_core.nn.interfaces import Embedding, Trace
 from twm_core.nn.state import at_time, map_state, stack_time
 
@@ -24,7 +24,7 @@ def make(layout: Literal["scene", "agents"] = "agents", *, actions: bool = True,
     config = SelectiveSSMConfig(**{"width": 8, "states": 3, "n_layers": 2, "layout": layout, **options})
     embedding = EmbeddingSpec(scene=D) if layout == "scene" else EmbeddingSpec(agents=D)
     action = ActionSpec(layout=layout, features=(Feature(name="a"), Feature(name="b"))) if actions else None
-    return build(config, DynamicsGiven(embedding=embedding, action=action, latent=config.latent(embedding, action))).eval()
+    return build(config, DynamicsSpecs(embedding=embedding, action=action, latent=config.latent(embedding, action))).eval()
 
 
 def draw(*shape: int, seed: int) -> Tensor:

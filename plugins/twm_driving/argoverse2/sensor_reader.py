@@ -111,7 +111,7 @@ BOX: dict[str, Kind] = {
 
 
 def rotations(table: dict[str, NDArray[Any]], file: str) -> Floats:
-    """Rotation matrices `[R, 3, 3]` of the quaternions of a table, which are normalised first.
+    """Rotation matrices `[R, 3, 3]` of the quaternions of a table, which are normalized first.
 
     Raises:
         DataError: A quaternion is far from unit length; the message names the row.

@@ -16,7 +16,7 @@ from twm_core.angles import wrap_tensor
 from twm_core.data.dataset import Batch
 from twm_core.nn.interfaces import Loss, Outputs
 from twm_core.nn.masking import masked_mean
-from twm_core.specs import LossGiven
+from twm_core.specs import LossSpecs
 from twm_losses.branches import branches
 from twm_losses.masks import moved
 from twm_losses.motion.config import HEADING, AngleConfig
@@ -54,7 +54,7 @@ class Angle(Loss):
         return wrap_tensor(delta).square()
 
 
-def build(config: AngleConfig, given: LossGiven) -> Angle:
+def build(config: AngleConfig, specs: LossSpecs) -> Angle:
     """Build the loss for the features that the decoder returns."""
-    truth, decoded = given.seen.get(STATE), given.output.get(STATE).features
+    truth, decoded = specs.obs_spec.get(STATE), specs.output.get(STATE).features
     return Angle(config=config, truth=truth.index(HEADING), decoded=decoded.index(HEADING))

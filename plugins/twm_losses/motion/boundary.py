@@ -26,7 +26,7 @@ from twm_core.data.schema import POSE as POSE_FEATURES
 from twm_core.data.schema import RASTER_CHANNELS
 from twm_core.nn.interfaces import Loss, Outputs
 from twm_core.nn.masking import masked_mean
-from twm_core.specs import LossGiven
+from twm_core.specs import LossSpecs
 from twm_losses.distance import huber
 from twm_losses.futures import futures
 from twm_losses.masks import moved
@@ -109,12 +109,12 @@ class Boundary(Loss):
             self.high.copy_(torch.maximum(self.high, position.amax(dim=0)))
 
 
-def build(config: BoundaryConfig, given: LossGiven) -> Boundary:
+def build(config: BoundaryConfig, specs: LossSpecs) -> Boundary:
     """Build the loss for the features that the decoder returns, and for the map where there is one."""
-    truth, decoded = given.seen.get(STATE), given.output.get(STATE).features
+    truth, decoded = specs.obs_spec.get(STATE), specs.output.get(STATE).features
     return Boundary(
         config=config,
         truth=[truth.index(n) for n in POSITION],
         decoded=[decoded.index(n) for n in POSITION],
-        pose=[given.seen.get(POSE).index(f.name) for f in POSE_FEATURES] if config.on_map(given.seen) else None,
+        pose=[specs.obs_spec.get(POSE).index(f.name) for f in POSE_FEATURES] if config.on_map(specs.obs_spec) else None,
     )

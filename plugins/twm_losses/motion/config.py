@@ -35,9 +35,9 @@ class AngleConfig(_OneStep):
 
     form: Literal["cosine", "squared"] = Field("cosine", description="1 - cos of the difference, or its square the short way round.")
 
-    def accepts(self, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> Mismatch | None:
+    def accepts(self, output: OutputSpec, latent: LatentSpec, obs_spec: ObservationSpec) -> Mismatch | None:
         """Needs a decoder of headings."""
-        return lacks_features(output, seen, HEADING)
+        return lacks_features(output, obs_spec, HEADING)
 
 
 class VelocityDirectionConfig(_OneStep):
@@ -45,9 +45,9 @@ class VelocityDirectionConfig(_OneStep):
 
     threshold: float = Field(0.5, gt=0, description="Metres per second; agents that truly are slower do not count.")
 
-    def accepts(self, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> Mismatch | None:
+    def accepts(self, output: OutputSpec, latent: LatentSpec, obs_spec: ObservationSpec) -> Mismatch | None:
         """Needs a decoder of velocities."""
-        return lacks_features(output, seen, *VELOCITY)
+        return lacks_features(output, obs_spec, *VELOCITY)
 
 
 class _Ahead(LossConfig):
@@ -87,12 +87,12 @@ class KinematicConfig(_Ahead):
     yaw_rate: float = Field(0.0, ge=0, description="Factor on yaw rate beyond max_yaw_rate; 0 leaves it out.")
     max_yaw_rate: float = Field(1.0, gt=0, description="Radians per second that cost nothing.")
 
-    def accepts(self, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> Mismatch | None:
+    def accepts(self, output: OutputSpec, latent: LatentSpec, obs_spec: ObservationSpec) -> Mismatch | None:
         """Needs a decoder of positions and velocities, of headings for the yaw rate, and predicted steps for futures."""
         wanted = (*POSITION, *VELOCITY, *((HEADING,) if self.yaw_rate > 0 else ()))
-        refused = lacks_features(output, seen, *wanted)
+        refused = lacks_features(output, obs_spec, *wanted)
         if refused is None and self.futures > 0:
-            refused = lacks_horizon(seen, "set loss.kinematic.futures to 0")
+            refused = lacks_horizon(obs_spec, "set loss.kinematic.futures to 0")
         return refused
 
 
@@ -112,25 +112,25 @@ class BoundaryConfig(_Ahead):
             raise ValueError(f"box {self.box} has no inside; give x_min, x_max, y_min, y_max")
         return self
 
-    def on_map(self, seen: ObservationSpec) -> bool:
+    def on_map(self, obs_spec: ObservationSpec) -> bool:
         """Whether the boundary is the map's."""
-        return self.mode == "map" or (self.mode == "auto" and seen.has(RASTER) and seen.has(POSE))
+        return self.mode == "map" or (self.mode == "auto" and obs_spec.has(RASTER) and obs_spec.has(POSE))
 
-    def accepts(self, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> Mismatch | None:
+    def accepts(self, output: OutputSpec, latent: LatentSpec, obs_spec: ObservationSpec) -> Mismatch | None:
         """Needs a decoder of positions, a map where it is asked for, and predicted steps for futures."""
-        refused = lacks_features(output, seen, *POSITION)
+        refused = lacks_features(output, obs_spec, *POSITION)
         if refused is not None:
             return refused
-        if self.on_map(seen):
+        if self.on_map(obs_spec):
             for key in (RASTER, POSE):
-                if not seen.has(key):
+                if not obs_spec.has(key):
                     remedy = "set loss.boundary.mode to 'range', or dataset.raster to true"
-                    return Mismatch(needs=f"key {key!r}", got=seen.describe(), remedy=remedy)
-            channels = seen.get(RASTER).shape[0]
+                    return Mismatch(needs=f"key {key!r}", got=obs_spec.describe(), remedy=remedy)
+            channels = obs_spec.get(RASTER).shape[0]
             if channels != len(RASTER_CHANNELS):
                 needs = f"the channels {', '.join(RASTER_CHANNELS)} in {RASTER!r}"
                 return Mismatch(needs=needs, got=f"{channels} channels", remedy="set loss.boundary.mode to 'range'")
-        return lacks_horizon(seen, "set loss.boundary.futures to 0") if self.futures > 0 else None
+        return lacks_horizon(obs_spec, "set loss.boundary.futures to 0") if self.futures > 0 else None
 
 
 class WTAConfig(LossConfig):
@@ -138,22 +138,22 @@ class WTAConfig(LossConfig):
 
     samples: int = Field(1, ge=1, description="Futures sampled in training; each has its own winners.")
     steps: int | None = Field(None, ge=1, description="Steps of the futures that are read; None: to the end of the window.")
-    grow: int = Field(0, ge=0, description="Optimiser steps over which the futures grow from 1 step to all; 0 is at once.")
+    grow: int = Field(0, ge=0, description="Optimizer steps over which the futures grow from 1 step to all; 0 is at once.")
     beta: float = Field(1.0, gt=0, description="Metres at which the loss turns from square to linear.")
     epsilon: float = Field(0.0, ge=0, lt=1, description="Share of the loss that the modes which did not win have among them.")
     regression: float = Field(1.0, ge=0, description="Factor on the distance of the modes.")
     classification: float = Field(1.0, ge=0, description="Factor on the cross-entropy of the modes' weights.")
 
-    def accepts(self, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> Mismatch | None:
+    def accepts(self, output: OutputSpec, latent: LatentSpec, obs_spec: ObservationSpec) -> Mismatch | None:
         """Needs a decoder of several modes, and predicted steps."""
-        refused = lacks_features(output, seen, *POSITION)
+        refused = lacks_features(output, obs_spec, *POSITION)
         if refused is not None:
             return refused
         given = output.get("agents.state").distribution
         if given != "motion-mixture":
             remedy = "set decoder.agents.distribution to 'mixture'"
             return Mismatch(needs="a decoder of 'agents.state' with several modes ('motion-mixture')", got=repr(given), remedy=remedy)
-        return lacks_horizon(seen, "leave the loss wta out, or choose a dataset whose windows have predicted steps")
+        return lacks_horizon(obs_spec, "leave the loss wta out, or choose a dataset whose windows have predicted steps")
 
     def branches(self) -> frozenset[Branch]:
         """The rollout."""

@@ -25,7 +25,7 @@ from twm_core.angles import wrap_tensor
 from twm_core.data.dataset import Batch
 from twm_core.nn.interfaces import Loss, Outputs
 from twm_core.nn.masking import masked_mean
-from twm_core.specs import LossGiven
+from twm_core.specs import LossSpecs
 from twm_losses.distance import huber, huber_distance
 from twm_losses.futures import futures
 from twm_losses.masks import moved
@@ -99,9 +99,9 @@ class Kinematic(Loss):
         return terms
 
 
-def build(config: KinematicConfig, given: LossGiven) -> Kinematic:
+def build(config: KinematicConfig, specs: LossSpecs) -> Kinematic:
     """Build the loss for the features that the decoder returns."""
-    seen, decoded = given.seen.get(STATE), given.output.get(STATE).features
+    seen, decoded = specs.obs_spec.get(STATE), specs.output.get(STATE).features
     names = (POSITION, VELOCITY, (HEADING,) if config.yaw_rate > 0 else ())
     truth = Columns(*([seen.index(n) for n in group] for group in names))
     return Kinematic(config=config, truth=truth, decoded=Columns(*([decoded.index(n) for n in group] for group in names)))

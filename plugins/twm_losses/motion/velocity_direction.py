@@ -15,7 +15,7 @@ from torch import Tensor
 from twm_core.data.dataset import Batch
 from twm_core.nn.interfaces import Loss, Outputs
 from twm_core.nn.masking import masked_mean
-from twm_core.specs import LossGiven
+from twm_core.specs import LossSpecs
 from twm_losses.branches import branches
 from twm_losses.masks import moved
 from twm_losses.motion.config import VELOCITY, VelocityDirectionConfig
@@ -52,7 +52,7 @@ class VelocityDirection(Loss):
         return terms
 
 
-def build(config: VelocityDirectionConfig, given: LossGiven) -> VelocityDirection:
+def build(config: VelocityDirectionConfig, specs: LossSpecs) -> VelocityDirection:
     """Build the loss for the features that the decoder returns."""
-    truth, decoded = given.seen.get(STATE), given.output.get(STATE).features
+    truth, decoded = specs.obs_spec.get(STATE), specs.output.get(STATE).features
     return VelocityDirection(config=config, truth=[truth.index(n) for n in VELOCITY], decoded=[decoded.index(n) for n in VELOCITY])

@@ -47,7 +47,7 @@ def dataset(scenarios: list[Scenario], raster: RasterOptions | None = OPTIONS, *
     size = raster.size if raster else 0
     seen = traffic_observations(features=MOTION, dt=0.5, context=3, horizon=2, protocol="p", raster_size=size)
     protocol = WindowProtocol(context=3, horizon=2, stride=2)
-    return ScenarioDataset(seen=seen, action=None, splits={"train": scenarios}, protocol=protocol, raster=raster, **options)
+    return ScenarioDataset(obs_spec=seen, action=None, splits={"train": scenarios}, protocol=protocol, raster=raster, **options)
 
 
 def test_a_crop_shows_what_drawing_in_its_pose_shows() -> None:

@@ -357,18 +357,18 @@ def test_what_does_not_exist_stays_zero_in_a_self_contained_window() -> None:
     assert not batch["agents.state"][~batch["agents.exists"]].any()
 
 
-SEEN = traffic_observations(features=FEATURES, dt=0.5, context=3, horizon=3, protocol="p", lanes=9)
+OBS_SPEC = traffic_observations(features=FEATURES, dt=0.5, context=3, horizon=3, protocol="p", lanes=9)
 
 
 def dataset(**changes: Any) -> ScenarioDataset:
     splits = {"train": [make([(0, 9), (0, 4)], 9, name="a")], "val": [make([(0, 9), (0, 4)], 9, name="b", seed=1)]}
-    fields: dict[str, Any] = {"seen": SEEN, "action": None, "splits": splits, "protocol": replace(PROTOCOL, full=True, stride=3)}
+    fields: dict[str, Any] = {"obs_spec": OBS_SPEC, "action": None, "splits": splits, "protocol": replace(PROTOCOL, full=True, stride=3)}
     return ScenarioDataset(**{**fields, **changes})
 
 
 def test_a_batch_of_a_dataset_holds_exactly_the_keys_of_its_spec() -> None:
-    assert set(dataset().windows("val").batch([0])) == set(SEEN.names)
-    assert set(dataset(action=agent_actions(("a", ""), ("b", ""))).windows("val").batch([0])) == {*SEEN.names, "action"}
+    assert set(dataset().windows("val").batch([0])) == set(OBS_SPEC.names)
+    assert set(dataset(action=agent_actions(("a", ""), ("b", ""))).windows("val").batch([0])) == {*OBS_SPEC.names, "action"}
 
 
 def test_training_has_its_own_stride_and_learns_from_agents_that_leave() -> None:

@@ -46,7 +46,7 @@ def planned(registry: Registry, **more: Any) -> Plan:
 
 def built(registry: Registry, **more: Any) -> tuple[WorldModel, dict[str, torch.Tensor]]:
     plan = planned(registry, **more)
-    return build_world_model(plan, seed=0), dict(synthetic(plan.seen).values)
+    return build_world_model(plan, seed=0), dict(synthetic(plan.obs_spec).values)
 
 
 def test_a_forecast_holds_both_answers(registry: Registry) -> None:
@@ -64,11 +64,11 @@ def test_whole_futures_do_not_depend_on_what_comes_later(registry: Registry) -> 
     model, batch = built(registry)
     model.eval()
     noisy = batch | {"agents.state": batch["agents.state"].clone()}
-    noisy["agents.state"][:, model.seen.context :] += 100
+    noisy["agents.state"][:, model.obs_spec.context :] += 100
     one, other = (model.outputs(b, generator=torch.Generator().manual_seed(0)).ahead for b in (batch, noisy))
     assert one is not None
     assert other is not None
-    exists = batch["agents.exists"][:, model.seen.context - 1][:, None, None].expand(-1, 1, 2, -1)
+    exists = batch["agents.exists"][:, model.obs_spec.context - 1][:, None, None].expand(-1, 1, 2, -1)
     torch.testing.assert_close(one.decoded["agents.futures"].mean[exists], other.decoded["agents.futures"].mean[exists])
 
 

@@ -9,16 +9,16 @@ from torch import Tensor
 
 from twm_core.data.dataset import Batch
 from twm_core.data.schema import MOTION, traffic_observations
-from twm_core.nn.batches import anchor_at, follows, previous_anchor, same_episode, seen_before, slice_time
+from twm_core.nn.batches import anchor_at, follows, observed_before, previous_anchor, same_episode, slice_time
 
 B, T, A = 2, 6, 3
-SEEN = traffic_observations(features=MOTION, dt=0.5, context=4, horizon=2, protocol="p", lanes=3, sites=2)
+OBS_SPEC = traffic_observations(features=MOTION, dt=0.5, context=4, horizon=2, protocol="p", lanes=3, sites=2)
 
 
 def batch() -> Batch:
     made: Batch = {"action": torch.arange(B * T * A * 2.0).view(B, T, A, 2)}
     sizes = {"B": B, "T": T, "A": A, "F": len(MOTION)}
-    for i, key in enumerate(SEEN.keys):
+    for i, key in enumerate(OBS_SPEC.keys):
         shape = [sizes[axis] for axis in key.axes.split()]
         made[key.key] = (torch.rand(shape, generator=torch.Generator().manual_seed(i)) * 9).to(getattr(torch, key.dtype))
     return made
@@ -26,7 +26,7 @@ def batch() -> Batch:
 
 def test_a_slice_holds_these_steps_of_every_key_with_time() -> None:
     whole = batch()
-    cut = slice_time(whole, SEEN, 1, 4)
+    cut = slice_time(whole, OBS_SPEC, 1, 4)
     for key in ("agents.state", "agents.exists", "agents.lane", "is_first", "action"):
         assert torch.equal(cut[key], whole[key][:, 1:4]), key
     for key in ("agents.type", "dt", "site"):
@@ -34,17 +34,17 @@ def test_a_slice_holds_these_steps_of_every_key_with_time() -> None:
 
 
 def test_a_slice_holds_no_target_and_no_foreign_key() -> None:
-    cut = slice_time({**batch(), "future": torch.zeros(B, T)}, SEEN, 0, 4)
+    cut = slice_time({**batch(), "future": torch.zeros(B, T)}, OBS_SPEC, 0, 4)
     assert not {"agents.code", "agents.scored", "agents.track", "scenario", "future"} & set(cut)
 
 
 def test_a_slice_leaves_the_batch_as_it_was_and_needs_no_optional_key() -> None:
     whole = batch()
     keys = set(whole)
-    slice_time(whole, SEEN, 0, 2)
+    slice_time(whole, OBS_SPEC, 0, 2)
     assert set(whole) == keys
     del whole["action"], whole["agents.lane"]
-    assert "agents.lane" not in slice_time(whole, SEEN, 0, 2)
+    assert "agents.lane" not in slice_time(whole, OBS_SPEC, 0, 2)
 
 
 def test_the_anchor_of_a_step_is_the_step_before_and_nobody_precedes_the_first() -> None:
@@ -96,6 +96,6 @@ def test_batches_without_agents_have_no_anchor() -> None:
 def test_seen_before_equals_a_loop_over_the_steps_of_an_episode(rows: list[list[bool]], begins: set[int]) -> None:
     steps = min(map(len, rows))
     exists: Tensor = torch.tensor([row[:steps] for row in rows]).T[None]  # 1 T A
-    seen = seen_before(exists, torch.tensor([[t in begins for t in range(steps)]]))
+    seen = observed_before(exists, torch.tensor([[t in begins for t in range(steps)]]))
     for a, row in enumerate(rows):
         assert seen[0, :, a].tolist() == [any(row[max([b for b in begins if b <= t], default=0) : t]) for t in range(steps)]

@@ -72,7 +72,7 @@ def test_losses_and_gradients_are_those_of_the_whole_batch(registry: Registry, d
     plan = assemble(resolve([option_layer(k, v, "test") for k, v in options.items()]), registry)
     model = build_world_model(plan, seed=0)
     assert model.dynamics.independent
-    batch = dict(synthetic(plan.seen, pattern=pattern).values)
+    batch = dict(synthetic(plan.obs_spec, pattern=pattern).values)
     found = []
     _WIDTH[0] = model.dynamics.family.noise((1,), generator=None, device=torch.device("cpu")).shape[-1]
     for independent in (True, False):

@@ -14,12 +14,12 @@ from twm_core.nn.presence import Presence, presence
 B, T, A = 2, 6, 3
 
 
-def followed(first: Tensor, exists: Tensor, withheld: Tensor, seen_before: Tensor, present_before: Tensor) -> Presence:
+def followed(first: Tensor, exists: Tensor, withheld: Tensor, started_before: Tensor, present_before: Tensor) -> Presence:
     """The same, one agent and step at a time; all masks `[B,T,A]`."""
     out = Presence(*(torch.zeros(B, T, A, dtype=torch.bool) for _ in Presence._fields))
     for b in range(B):
         for a in range(A):
-            seen, there = bool(seen_before[b, a]), bool(present_before[b, a])
+            seen, there = bool(started_before[b, a]), bool(present_before[b, a])
             for t in range(T):
                 if first[b, t, a]:
                     seen, there = False, False
@@ -27,7 +27,7 @@ def followed(first: Tensor, exists: Tensor, withheld: Tensor, seen_before: Tenso
                 there = bool(exists[b, t, a])
                 corrected = there and not bool(withheld[b, t, a])
                 seen = seen or corrected
-                out.present[b, t, a], out.corrected[b, t, a], out.seen[b, t, a] = there, corrected, seen
+                out.present[b, t, a], out.corrected[b, t, a], out.has_started[b, t, a] = there, corrected, seen
     return out
 
 

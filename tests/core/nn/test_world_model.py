@@ -31,7 +31,7 @@ from twm_core.specs import EmbeddingSpec, OutputSpec
 
 CONTEXT, HORIZON, B = 3, 4, 2
 STEPS = CONTEXT + HORIZON
-SEEN = ObservationSpec(
+OBS_SPEC = ObservationSpec(
     keys=(
         KeySpec(key="position", axes="B T F", shape=(1,), features=(Feature(name="x"),)),
         KeySpec(key="is_first", axes="B T", dtype="bool"),
@@ -160,7 +160,7 @@ def model(**changes: Any) -> WorldModel:
     encoders = changes.pop("encoders", {"look": Look()})
     fusion = Fusion(config=FusionConfig(), embeddings=[EmbeddingSpec(scene=1)] * len(encoders))
     parts: dict[str, Any] = {"encoders": encoders, "fusion": fusion, "dynamics": Adder(), "decoders": {"say": Say()}, "losses": {}}
-    return WorldModel(**{**parts, "seen": SEEN, "action": ACTION, "output": OutputSpec(), **changes})
+    return WorldModel(**{**parts, "obs_spec": OBS_SPEC, "action": ACTION, "output": OutputSpec(), **changes})
 
 
 def batch(seed: int = 0) -> Batch:
@@ -266,8 +266,8 @@ def test_the_weight_of_a_loss_follows_its_ramp_and_is_final_in_validation() -> N
 
 def test_windows_without_a_horizon_have_no_rollout() -> None:
     loss = Listen(a=1.0)
-    seen = SEEN.model_copy(update={"context": STEPS, "horizon": 0})
-    model(losses={"l": term(loss, "rollout", samples=1)}, seen=seen).loss(batch())
+    obs_spec = OBS_SPEC.model_copy(update={"context": STEPS, "horizon": 0})
+    model(losses={"l": term(loss, "rollout", samples=1)}, obs_spec=obs_spec).loss(batch())
     assert loss.heard[0].rollout is None
 
 
@@ -320,9 +320,9 @@ def plan(dynamics: str, **changes: Any) -> Plan:
 def traffic(made: Plan, seed: int = 0, agents: int = 3) -> Batch:
     """Noise in every key of the spec, with agents that come and go."""
     g = torch.Generator().manual_seed(seed)
-    sizes = {"B": B, "T": made.seen.context + made.seen.horizon, "A": agents}
+    sizes = {"B": B, "T": made.obs_spec.context + made.obs_spec.horizon, "A": agents}
     found: Batch = {}
-    for key in made.seen.keys:
+    for key in made.obs_spec.keys:
         shape = [sizes[a] for a in key.axes.split() if a in sizes] + list(key.shape)
         noise = torch.rand(shape, generator=g)
         found[key.key] = noise < 0.7 if key.dtype == "bool" else (noise * (key.classes or 3)).to(getattr(torch, key.dtype))
@@ -351,24 +351,24 @@ def test_a_forecast_reads_nothing_after_the_context(dynamics: str, what: str) ->
     here = traffic(made)
     there: Batch = {}
     for key, value in here.items():
-        spec = made.seen.get(key) if key != "action" else None
+        spec = made.obs_spec.get(key) if key != "action" else None
         if spec is not None and spec.role == "target":
             there[key] = torch.zeros_like(value)
             continue
         if spec is not None and "T" not in spec.axes.split():
             there[key] = value
             continue
-        there[key] = value[:, : made.seen.context].clone() if what == "nothing" else value.clone()
+        there[key] = value[:, : made.obs_spec.context].clone() if what == "nothing" else value.clone()
         if what != "nothing":
-            later = there[key][:, made.seen.context :]
+            later = there[key][:, made.obs_spec.context :]
             if later.is_floating_point():
                 later.copy_(torch.full_like(later, torch.nan) if what == "NaN" else 1e3 * torch.randn(later.shape, generator=seeded()))
             else:
                 later.copy_((torch.rand(later.shape, generator=seeded()) * 2).to(later.dtype))
-    actions = here["action"][:, made.seen.context - 1 : -1] if made.action is not None else None
+    actions = here["action"][:, made.obs_spec.context - 1 : -1] if made.action is not None else None
     one, other = (tensors(world.forecast(x, samples=2, actions=actions, generator=seeded())) for x in (here, there))
     assert set(one) == {"agents.state", "agents.exists"}
-    assert one["agents.state"].shape == (B, 2, made.seen.horizon, 3, 5)
+    assert one["agents.state"].shape == (B, 2, made.obs_spec.horizon, 3, 5)
     for key, value in one.items():
         assert value.isfinite().all()
         assert torch.equal(value, other[key]), key

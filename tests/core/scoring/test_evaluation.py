@@ -14,16 +14,16 @@ import torch
 from twm_core.data.dataset import Batch, Windows
 from twm_core.errors import DataError, UsageError
 from twm_core.evaluation.evaluate import Request, engine, evaluate
-from twm_core.evaluation.field import choose_metrics, entrant
 from twm_core.evaluation.protocol import Protocol
 from twm_core.evaluation.result import Evaluation
+from twm_core.evaluation.selection import candidate, choose_metrics
 from twm_core.evaluation.world_model_forecaster import WorldModelForecaster
 from twm_core.nn.build import build_dataset, build_world_model
 from twm_core.nn.world_model import WorldModel
 from twm_core.plugin.registry import Registry
 from twm_core.recipe.assembly import Plan
 from twm_core.recipe.chosen import choose
-from twm_core.specs import BaselineGiven
+from twm_core.specs import BaselineSpecs
 
 CONSTANT_VELOCITY = {"decoder.agents.prior": "constant-velocity"}
 
@@ -44,14 +44,14 @@ def score(registry: Registry) -> Callable[..., dict[str, Any]]:
     """The summary of a model and some baselines on some windows."""
 
     def run(model: WorldModel, windows: Windows, indices: Sequence[int], *, samples: int, seed: int, **how: Any) -> dict[str, Any]:
-        seen, metrics = model.seen, choose_metrics(registry, METRICS, {})
-        entrants = [entrant("model", "the model", WorldModelForecaster(model), metrics, seen, samples, model=True)]
+        obs_spec, metrics = model.obs_spec, choose_metrics(registry, METRICS, {})
+        candidates = [candidate("model", "the model", WorldModelForecaster(model), metrics, obs_spec, samples, model=True)]
         for name in BASELINES:
-            built = choose(registry, "baseline", name).build(BaselineGiven(seen=seen))
-            entrants.append(entrant(name, name, built, metrics, seen, samples))
-        scored = engine.run(entrants, windows, indices, seen=seen, samples=samples, seed=seed, **how)
+            built = choose(registry, "baseline", name).build(BaselineSpecs(obs_spec=obs_spec))
+            candidates.append(candidate(name, name, built, metrics, obs_spec, samples))
+        scored = engine.run(candidates, windows, indices, obs_spec=obs_spec, samples=samples, seed=seed, **how)
         protocol = Protocol("p", "d", {}, "test", samples, {}, {})
-        return Evaluation(entrants, scored, metrics, protocol, seen, seed).summary()
+        return Evaluation(candidates, scored, metrics, protocol, obs_spec, seed).summary()
 
     return run
 
@@ -91,16 +91,16 @@ def test_a_model_that_keeps_the_velocity_has_the_errors_of_constant_velocity_and
 def test_errors_equal_a_loop_over_windows_agents_and_steps(still, score) -> None:
     model, windows = still
     result = score(model, windows, range(len(windows)), samples=1, seed=0)
-    seen, now = model.seen, model.seen.context - 1
-    at = {n: seen.get("agents.state").index(n) for n in ("x", "y", "vx", "vy")}
+    obs_spec, now = model.obs_spec, model.obs_spec.context - 1
+    at = {n: obs_spec.get("agents.state").index(n) for n in ("x", "y", "vx", "vy")}
     errors: list[float] = []
     last: list[float] = []
     for i in range(len(windows)):
         batch = windows.batch([i])
         state, here = batch["agents.state"][0].double().numpy(), batch["agents.exists"][0].numpy()
         for a in np.flatnonzero(batch["agents.scored"][0].numpy()):
-            steps = [h for h in range(seen.horizon) if here[now + 1 + h, a]]
-            start, t = {n: state[now, a, c] for n, c in at.items()}, [seen.dt * (h + 1) for h in range(seen.horizon)]
+            steps = [h for h in range(obs_spec.horizon) if here[now + 1 + h, a]]
+            start, t = {n: state[now, a, c] for n, c in at.items()}, [obs_spec.dt * (h + 1) for h in range(obs_spec.horizon)]
             away = [
                 float(
                     np.hypot(
@@ -111,7 +111,7 @@ def test_errors_equal_a_loop_over_windows_agents_and_steps(still, score) -> None
                 for h in steps
             ]
             errors += [float(np.mean(away))] if away else []
-            last += [away[-1]] if seen.horizon - 1 in steps else []
+            last += [away[-1]] if obs_spec.horizon - 1 in steps else []
     baseline = scores(result, "constant-velocity")
     assert baseline["ade"] == pytest.approx(np.mean(errors), rel=1e-4)  # positions are float32
     assert baseline["fde"] == pytest.approx(np.mean(last), rel=1e-4)
@@ -167,10 +167,10 @@ def test_whole_batches_with_one_generator_are_another_stream(tiny, score) -> Non
 def test_the_windows_of_a_part_have_the_numbers_that_they_have_in_the_whole(tiny, registry) -> None:
     model, windows = built(tiny({"decoder.agents.distribution": "gaussian"}))
     metrics = choose_metrics(registry, METRICS, {})
-    who = [entrant("model", "the model", WorldModelForecaster(model), metrics, model.seen, 4, model=True)]
+    who = [candidate("model", "the model", WorldModelForecaster(model), metrics, model.obs_spec, 4, model=True)]
 
     def sums(indices: Sequence[int]) -> engine.Scored:
-        return engine.run(who, windows, indices, seen=model.seen, samples=4, seed=0)
+        return engine.run(who, windows, indices, obs_spec=model.obs_spec, samples=4, seed=0)
 
     whole, parts = sums(range(len(windows))), [sums([i]) for i in range(len(windows))]
     for metric in METRICS:
@@ -184,9 +184,9 @@ def test_forecasters_draw_from_the_same_stream_in_the_same_window(tiny, registry
     model, windows = built(tiny())
     metrics = choose_metrics(registry, METRICS, {})
     name = "sampled-constant-velocity"
-    two = [choose(registry, "baseline", name, {"straight": False}).build(BaselineGiven(seen=model.seen)) for _ in range(2)]
-    field = [entrant(n, n, who, metrics, model.seen, 3) for n, who in zip("ab", two, strict=True)]
-    found = engine.run(field, windows, range(len(windows)), seen=model.seen, samples=3, seed=0)
+    two = [choose(registry, "baseline", name, {"straight": False}).build(BaselineSpecs(obs_spec=model.obs_spec)) for _ in range(2)]
+    candidates = [candidate(n, n, who, metrics, model.obs_spec, 3) for n, who in zip("ab", two, strict=True)]
+    found = engine.run(candidates, windows, range(len(windows)), obs_spec=model.obs_spec, samples=3, seed=0)
     np.testing.assert_array_equal(found.sums["a"]["displacement"], found.sums["b"]["displacement"])
 
 
@@ -237,7 +237,7 @@ def test_only_the_steps_of_the_observed_episode_are_scored(tiny, score) -> None:
             return found
 
     model, windows = built(tiny())
-    whole, cut = (score(model, w, [0, 1], samples=1, seed=0) for w in (windows, Cut(windows, model.seen.context + 1)))
+    whole, cut = (score(model, w, [0, 1], samples=1, seed=0) for w in (windows, Cut(windows, model.obs_spec.context + 1)))
     assert np.isnan(scores(cut)["error@1s"])
     assert scores(whole)["error@1s"] > 0
     assert 0 < scores(cut)["ade"] < scores(whole)["ade"]  # of the first predicted step alone

@@ -10,7 +10,7 @@ import pytest
 
 from twm_cli.options.words import parse_setting
 from twm_core.errors import DataError, PluginError, TwmError, UsageError
-from twm_core.evaluation import field
+from twm_core.evaluation import selection
 from twm_core.evaluation.evaluate import Request, evaluate
 from twm_core.plugin.registry import Registry, discover
 
@@ -179,7 +179,7 @@ def test_a_baseline_that_fails_and_was_not_named_is_one_row_and_changes_no_numbe
 ) -> None:
     request = Request(target=trained, samples=2, windows=2)
     usual = evaluate(request, registry=registry)
-    monkeypatch.setattr(field, "MORE_METRICS", (*field.MORE_METRICS, *COUNTS))
+    monkeypatch.setattr(selection, "MORE_METRICS", (*selection.MORE_METRICS, *COUNTS))
     found = evaluate(request, registry=faulty)
     rows = {row["name"]: row for row in found["left_out"]}
     assert {n for n in rows if rows[n]["kind"] == "baseline"} == set(WHY)
@@ -281,7 +281,7 @@ def test_idm_where_nothing_drives_is_left_out_and_its_remedies_work(
 
 
 def test_an_evaluation_of_nothing_says_why_nothing_is_left(trained: Path, faulty: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(field, "METRICS", ("count",))
-    monkeypatch.setattr(field, "MORE_METRICS", ())
+    monkeypatch.setattr(selection, "METRICS", ("count",))
+    monkeypatch.setattr(selection, "MORE_METRICS", ())
     with pytest.raises(TwmError, match=r"there is no metric to evaluate with: metric count \(file .*cannot count"):
         evaluate(Request(target=trained, samples=1, windows=1), registry=faulty)

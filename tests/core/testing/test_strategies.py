@@ -12,11 +12,11 @@ from twm_core.testing import strategies
 
 @given(st.data(), strategies.specs(), strategies.actions())
 def test_a_batch_has_every_key_of_its_spec_with_its_type_and_axes(
-    data: st.DataObject, seen: ObservationSpec, action: ActionSpec | None
+    data: st.DataObject, obs_spec: ObservationSpec, action: ActionSpec | None
 ) -> None:
-    batch = data.draw(strategies.batches(seen, action))
-    assert set(batch) == {k.key for k in seen.keys} | ({"action"} if action else set())
-    for key in seen.keys:
+    batch = data.draw(strategies.batches(obs_spec, action))
+    assert set(batch) == {k.key for k in obs_spec.keys} | ({"action"} if action else set())
+    for key in obs_spec.keys:
         value = batch[key.key]
         assert str(value.dtype) == f"torch.{key.dtype}"
         assert value.dim() == len(key.axes.split())

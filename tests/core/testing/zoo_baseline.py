@@ -14,17 +14,17 @@ from twm_core.data.schema import MOTION
 from twm_core.errors import UsageError
 from twm_core.evaluation.forecast import Forecast
 from twm_core.evaluation.interfaces import Forecaster
-from twm_core.specs import BaselineGiven
+from twm_core.specs import BaselineSpecs
 
 NOISE = 0.05
 
 
 class ZooForecaster(Forecaster):
-    def __init__(self, config: ZooBaseline, given: BaselineGiven) -> None:
+    def __init__(self, config: ZooBaseline, specs: BaselineSpecs) -> None:
         self.fault = config.fault
-        self.gives = config.gives(given.seen)
-        self.steps = given.seen.horizon
-        self.columns = [given.seen.get("agents.state").index(n) for n in MOTION]
+        self.gives = config.gives(specs.obs_spec)
+        self.steps = specs.obs_spec.horizon
+        self.columns = [specs.obs_spec.get("agents.state").index(n) for n in MOTION]
         self.calls = 0
         self.slow: float | None = None
 
@@ -93,5 +93,5 @@ class ZooForecaster(Forecaster):
         )
 
 
-def build(config: ZooBaseline, given: BaselineGiven) -> ZooForecaster:
-    return ZooForecaster(config, given)
+def build(config: ZooBaseline, specs: BaselineSpecs) -> ZooForecaster:
+    return ZooForecaster(config, specs)

@@ -42,13 +42,13 @@ class ZooEncoder(EncoderConfig):
     width: int = Field(8, ge=1, description="Width of the tokens.")
     fault: str = Field("", description="What is wrong.")
 
-    def embedding(self, seen: ObservationSpec) -> EmbeddingSpec:
-        if not seen.has("agents.state"):
+    def embedding(self, obs_spec: ObservationSpec) -> EmbeddingSpec:
+        if not obs_spec.has("agents.state"):
             if self.fault == "refuses by value error":
                 raise ValueError("no agents here")
-            raise Mismatch(needs="agents", got=seen.describe())
+            raise Mismatch(needs="agents", got=obs_spec.describe())
         if self.fault == "fits nothing":
-            raise Mismatch(needs="something else", got=seen.describe())
+            raise Mismatch(needs="something else", got=obs_spec.describe())
         width = self.width + (self.fault == "lies about its width")
         if self.fault == "gives another spec each time":
             return EmbeddingSpec(agents=self.width, scene=self.width + next(_CALLS) + 1)
@@ -94,7 +94,7 @@ class ZooDynamics(DynamicsConfig):
 class ZooDecoder(DecoderConfig):
     fault: str = Field("", description="What is wrong.")
 
-    def output(self, latent: LatentSpec, seen: ObservationSpec) -> OutputSpec:
+    def output(self, latent: LatentSpec, obs_spec: ObservationSpec) -> OutputSpec:
         if latent.agents is None:
             raise Mismatch(needs="agent features", got=latent)
         if self.fault and latent.scene is not None:
@@ -110,7 +110,7 @@ class ZooDecoder(DecoderConfig):
 class ZooLoss(LossConfig):
     fault: str = Field("", description="What is wrong.")
 
-    def accepts(self, output: OutputSpec, latent: LatentSpec, seen: ObservationSpec) -> Mismatch | None:
+    def accepts(self, output: OutputSpec, latent: LatentSpec, obs_spec: ObservationSpec) -> Mismatch | None:
         if not output.has("agents.state"):
             return Mismatch(needs="states of agents", got=output)
         return None
@@ -143,8 +143,8 @@ class ZooEpisodes(DatasetConfig):
             KeySpec(key="reward", axes="B T"),
             *(KeySpec(key=k, axes="B T", dtype="bool") for k in marks),
         )
-        seen = ObservationSpec(keys=keys, dt=0.1, context=2, horizon=4)
-        return seen, ActionSpec(layout="scene", features=(Feature(name="force"), Feature(name="move", kind="categorical", size=3)))
+        obs_spec = ObservationSpec(keys=keys, dt=0.1, context=2, horizon=4)
+        return obs_spec, ActionSpec(layout="scene", features=(Feature(name="force"), Feature(name="move", kind="categorical", size=3)))
 
 
 class ZooReader(ReaderConfig):
@@ -162,23 +162,23 @@ class ZooSimulator(SimulatorConfig):
 class ZooMetric(MetricConfig):
     fault: str = Field("", description="What is wrong.")
 
-    def accepts(self, seen: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
-        return None if seen.has("agents.state") else Mismatch(needs="agents", got=seen.describe())
+    def accepts(self, obs_spec: ObservationSpec, forecast: ForecastSpec) -> Mismatch | None:
+        return None if obs_spec.has("agents.state") else Mismatch(needs="agents", got=obs_spec.describe())
 
-    def scores(self, seen: ObservationSpec, samples: int) -> tuple[Score, ...]:
-        at = 99.0 if self.fault == "scores what is not predicted" else seen.horizon * seen.dt
+    def scores(self, obs_spec: ObservationSpec, samples: int) -> tuple[Score, ...]:
+        at = 99.0 if self.fault == "scores what is not predicted" else obs_spec.horizon * obs_spec.dt
         return Score(name="mean_error", unit="m"), Score(name="last_error", unit="m", at=at)
 
 
 class ZooBaseline(BaselineConfig):
     fault: str = Field("", description="What is wrong.")
 
-    def accepts(self, seen: ObservationSpec) -> Mismatch | None:
-        return None if seen.has("agents.state") else Mismatch(needs="agents", got=seen.describe())
+    def accepts(self, obs_spec: ObservationSpec) -> Mismatch | None:
+        return None if obs_spec.has("agents.state") else Mismatch(needs="agents", got=obs_spec.describe())
 
-    def gives(self, seen: ObservationSpec) -> ForecastSpec:
+    def gives(self, obs_spec: ObservationSpec) -> ForecastSpec:
         # One future where little is known, several where more is, so that both are tried.
-        rich = len(seen.get("agents.state").features) > len(MOTION)
+        rich = len(obs_spec.get("agents.state").features) > len(MOTION)
         return ForecastSpec(states=MOTION, exists=rich, several=rich, density=rich)
 
 

@@ -15,7 +15,7 @@ from twm_core.data.scenario import OBSERVED, Scenario
 from twm_core.data.schema import MOTION
 from twm_core.data.windows.protocol import WindowProtocol
 from twm_core.data.windows.scenario_dataset import ScenarioDataset
-from twm_core.specs import DatasetGiven
+from twm_core.specs import DatasetSpecs
 
 _READS = itertools.count()
 
@@ -71,7 +71,7 @@ class ZooWindows(Windows):
             batch["agents.state"] = torch.where(here, state, 9.0)
         elif self.fault == "draws while reading":
             batch["agents.state"] = torch.where(here, state + next(_READS), 0)
-        elif self.fault == "normalises over the batch":
+        elif self.fault == "normalizes over the batch":
             batch["agents.state"] = state / (1 + state[:, 0].abs().amax())
         elif self.fault == "centres on the whole window":
             mean = state.sum(dim=1, keepdim=True) / here.sum(dim=1, keepdim=True).clamp_min(1)
@@ -98,7 +98,7 @@ class ZooDatasetModel(ScenarioDataset):
         return f"{next(_READS):x}" if self.fault == "has a new fingerprint each time" else super().fingerprint()
 
 
-def build(config: ZooDataset, given: DatasetGiven) -> ZooDatasetModel:
+def build(config: ZooDataset, specs: DatasetSpecs) -> ZooDatasetModel:
     test = 0 if config.fault == "tests on what it trains on" else 3
     splits = {
         "train": [scenario(0, tracks=6), scenario(1)],
@@ -106,6 +106,6 @@ def build(config: ZooDataset, given: DatasetGiven) -> ZooDatasetModel:
         "test": [scenario(test, tracks=6)],
     }
     protocol = WindowProtocol(context=3, horizon=4, stride=2)
-    dataset = ZooDatasetModel(seen=given.seen, action=given.action, splits=splits, protocol=protocol)
+    dataset = ZooDatasetModel(obs_spec=specs.obs_spec, action=specs.action, splits=splits, protocol=protocol)
     dataset.fault = config.fault
     return dataset

@@ -12,7 +12,7 @@ from zoo_configs import ZooDecoder
 from twm_core.data.schema import MOTION
 from twm_core.nn.distributions import Bernoulli, Distribution, Normal
 from twm_core.nn.interfaces import Anchor, Decoder, Features
-from twm_core.specs import DecoderGiven
+from twm_core.specs import DecoderSpecs
 
 
 class Stubborn(Normal):
@@ -38,12 +38,12 @@ KINDS: dict[str, Callable[[Tensor, Tensor], Normal]] = {
 
 
 class ZooDecoderModel(Decoder):
-    def __init__(self, config: ZooDecoder, given: DecoderGiven) -> None:
+    def __init__(self, config: ZooDecoder, specs: DecoderSpecs) -> None:
         super().__init__()
-        assert given.latent.agents is not None
+        assert specs.latent.agents is not None
         self.fault = config.fault
-        self.columns = [given.seen.get("agents.state").index(n) for n in MOTION]
-        self.head = nn.Linear(given.latent.agents, len(MOTION) + 1)
+        self.columns = [specs.obs_spec.get("agents.state").index(n) for n in MOTION]
+        self.head = nn.Linear(specs.latent.agents, len(MOTION) + 1)
         self.log_std = nn.Parameter(torch.zeros(len(MOTION)))
 
     def _wrap(self, loc: Tensor, logit: Tensor) -> dict[str, Distribution]:
@@ -107,5 +107,5 @@ class ZooDecoderModel(Decoder):
         return self._wrap(torch.stack(states, dim=2), logit)
 
 
-def build(config: ZooDecoder, given: DecoderGiven) -> ZooDecoderModel:
-    return ZooDecoderModel(config, given)
+def build(config: ZooDecoder, specs: DecoderSpecs) -> ZooDecoderModel:
+    return ZooDecoderModel(config, specs)

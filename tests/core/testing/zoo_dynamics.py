@@ -11,7 +11,7 @@ from zoo_configs import ZooDynamics
 from twm_core.nn.distributions import Normal
 from twm_core.nn.interfaces import Dynamics, Embedding, Features, Policy, Trace
 from twm_core.nn.state import repeat_samples, stack_time, unfold_samples, where_state
-from twm_core.specs import DynamicsGiven
+from twm_core.specs import DynamicsSpecs
 
 
 class ZooState(NamedTuple):
@@ -19,7 +19,7 @@ class ZooState(NamedTuple):
     stoch: Tensor
     mean: Tensor
     std: Tensor
-    seen: Tensor
+    has_started: Tensor
     present: Tensor
 
 
@@ -31,12 +31,12 @@ class Upside(Normal):
 
 
 class ZooDynamicsModel(Dynamics):
-    def __init__(self, config: ZooDynamics, given: DynamicsGiven) -> None:
+    def __init__(self, config: ZooDynamics, specs: DynamicsSpecs) -> None:
         super().__init__()
-        self.fault, self.latent, self.given, self.config = config.fault, given.latent, given, config
-        assert given.embedding.agents is not None
-        tokens = given.embedding.agents + (given.embedding.scene or 0)
-        action = given.action.width if given.action else 0
+        self.fault, self.latent, self.specs, self.config = config.fault, specs.latent, specs, config
+        assert specs.embedding.agents is not None
+        tokens = specs.embedding.agents + (specs.embedding.scene or 0)
+        action = specs.action.width if specs.action else 0
         if self.fault == "ignores actions":
             action = 0
         self.core = nn.Linear(2 * config.deter + config.stoch + action, config.deter)
@@ -85,7 +85,7 @@ class ZooDynamicsModel(Dynamics):
         deter = torch.tanh(self.core(torch.cat(parts, dim=-1)))
         if self.fault == "depends on the slot":
             deter = deter + 0.1 * torch.arange(deter.shape[1], device=deter.device)[:, None]
-        return ZooState(deter, *self._draw(self.prior(deter), noise), state.seen, state.present)
+        return ZooState(deter, *self._draw(self.prior(deter), noise), state.has_started, state.present)
 
     def observe(
         self,
@@ -138,12 +138,12 @@ class ZooDynamicsModel(Dynamics):
                 raw = raw * 0.5
             if self.fault == "has a clock outside of its state":
                 raw = raw * (1 + t)
-            corrected = ZooState(prior.deter, *self._draw(raw, noise), prior.seen, prior.present)
+            corrected = ZooState(prior.deter, *self._draw(raw, noise), prior.has_started, prior.present)
             if self.fault == "knows the action that follows" and actions is not None:
                 corrected = corrected._replace(
                     deter=corrected.deter + torch.where(exists[:, t, :, None], actions[:, t], 0).mean(-1, keepdim=True)
                 )
-            here, before = exists[:, t] & ~hidden[:, t], carry.seen > 0
+            here, before = exists[:, t] & ~hidden[:, t], carry.has_started > 0
             if self.fault == "is begun by what is withheld":
                 before = before | exists[:, t]
             by = here | before if self.fault == "corrects absent agents" else here
@@ -151,7 +151,7 @@ class ZooDynamicsModel(Dynamics):
             if self.fault == "stands still while withheld":
                 kept = where_state(hidden[:, t] & before, carry, kept)
             carry = where_state(by, corrected, kept)
-            carry = carry._replace(seen=(before | here).float(), present=exists[:, t].float())
+            carry = carry._replace(has_started=(before | here).float(), present=exists[:, t].float())
             shown = carry
             if self.fault == "sees the next step":
                 later = torch.where(exists[:, t, :, None], tokens[:, min(t + 1, steps - 1)].mean(dim=-1, keepdim=True), 0)
@@ -171,7 +171,7 @@ class ZooDynamicsModel(Dynamics):
         generator: torch.Generator | None = None,
     ) -> ZooState:
         here = repeat_samples(state, samples)
-        batch, agents = state.seen.shape
+        batch, agents = state.has_started.shape
         mask = torch.ones_like(here.present) > 0 if exists is None else exists.repeat_interleave(samples, dim=0)
         if isinstance(actions, Tensor):
             actions = actions.repeat_interleave(samples, dim=0)
@@ -200,5 +200,5 @@ class ZooDynamicsModel(Dynamics):
         return future
 
 
-def build(config: ZooDynamics, given: DynamicsGiven) -> ZooDynamicsModel:
-    return ZooDynamicsModel(config, given)
+def build(config: ZooDynamics, specs: DynamicsSpecs) -> ZooDynamicsModel:
+    return ZooDynamicsModel(config, specs)

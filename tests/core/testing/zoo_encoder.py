@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from zoo_configs import ZooEncoder
 
 from twm_core.nn.interfaces import Embedding, Encoder
-from twm_core.specs import EncoderGiven
+from twm_core.specs import EncoderSpecs
 
 
 class ZooEncoderModel(Encoder):
-    def __init__(self, config: ZooEncoder, given: EncoderGiven) -> None:
+    def __init__(self, config: ZooEncoder, specs: EncoderSpecs) -> None:
         super().__init__()
         self.fault = config.fault
-        self.given = given
-        features = len(given.seen.get("agents.state").features)
+        self.specs = specs
+        features = len(specs.obs_spec.get("agents.state").features)
         self.first = nn.Linear(features, config.width)
         self.second = nn.Linear(config.width, config.width)
         self.calls = 0
@@ -32,7 +32,7 @@ class ZooEncoderModel(Encoder):
             self.register_buffer("offset", torch.randn(config.width), persistent=False)
         if self.fault == "forgets its statistics":
             self.register_buffer("mean", torch.zeros(features), persistent=False)
-        if self.fault == "normalises over the batch in training":
+        if self.fault == "normalizes over the batch in training":
             self.norm = nn.BatchNorm1d(config.width)
         if self.fault == "draws weights from numpy":
             self.first.weight.data += torch.from_numpy(np.random.default_rng().normal(size=tuple(self.first.weight.shape))).float()
@@ -62,7 +62,7 @@ class ZooEncoderModel(Encoder):
         if self.fault == "remembers earlier steps":
             clean = clean.cumsum(dim=1)
         hidden = torch.tanh(self.first(clean / 10))
-        if self.fault == "normalises over the batch in training":
+        if self.fault == "normalizes over the batch in training":
             hidden = torch.where(here, self.norm(hidden.flatten(0, 2)).unflatten(0, hidden.shape[:3]), 0)
         if self.fault == "mixes the batch":
             hidden = hidden - hidden.mean(dim=0, keepdim=True)
@@ -92,12 +92,12 @@ class ZooEncoderModel(Encoder):
         if self.fault == "pools absent agents":
             pooled = tokens + 0.1 * torch.nan_to_num(state[..., :1].clamp(-1e3, 1e3))
         scene = pooled.sum(dim=2) / count
-        if self.fault == "normalises over time":
+        if self.fault == "normalizes over time":
             scene = F.normalize(scene, dim=1)
         return Embedding(scene, tokens)
 
 
-def build(config: ZooEncoder, given: EncoderGiven) -> nn.Module:
+def build(config: ZooEncoder, specs: EncoderSpecs) -> nn.Module:
     if config.fault == "builds something else":
         return nn.Linear(1, 1)
-    return ZooEncoderModel(config, given)
+    return ZooEncoderModel(config, specs)

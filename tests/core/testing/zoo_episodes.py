@@ -9,7 +9,7 @@ from torch import Tensor
 from zoo_configs import ZooEpisodes
 
 from twm_core.data.dataset import SPLITS, Dataset, Windows
-from twm_core.specs import DatasetGiven
+from twm_core.specs import DatasetSpecs
 
 _LENGTH, _EPISODES, _WINDOW = 9, 4, 6
 
@@ -59,16 +59,16 @@ class EpisodeWindows(Windows):
 
 
 class EpisodeDataset(Dataset):
-    def __init__(self, config: ZooEpisodes, given: DatasetGiven) -> None:
-        self.seen, self.action, self.fault = given.seen, given.action, config.fault
+    def __init__(self, config: ZooEpisodes, specs: DatasetSpecs) -> None:
+        self.obs_spec, self.action, self.fault = specs.obs_spec, specs.action, config.fault
 
     def windows(self, split: str) -> Windows:
         seed = 0 if self.fault == "tests on what it trains on" else SPLITS.index(split)
-        return EpisodeWindows(seed, self.fault, (*self.seen.names, "action"))
+        return EpisodeWindows(seed, self.fault, (*self.obs_spec.names, "action"))
 
     def fingerprint(self) -> str:
         return "e0"
 
 
-def build(config: ZooEpisodes, given: DatasetGiven) -> EpisodeDataset:
-    return EpisodeDataset(config, given)
+def build(config: ZooEpisodes, specs: DatasetSpecs) -> EpisodeDataset:
+    return EpisodeDataset(config, specs)

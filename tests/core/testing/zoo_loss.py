@@ -10,15 +10,15 @@ from torch import Tensor
 from zoo_configs import ZooLoss
 
 from twm_core.nn.interfaces import Loss, Outputs
-from twm_core.specs import LossGiven
+from twm_core.specs import LossSpecs
 
 
 class ZooLossModel(Loss):
-    def __init__(self, config: ZooLoss, given: LossGiven) -> None:
+    def __init__(self, config: ZooLoss, specs: LossSpecs) -> None:
         super().__init__()
         self.fault = config.fault
-        state = given.seen.get("agents.state")
-        self.columns = [state.index(n) for n in given.output.get("agents.state").features]
+        state = specs.obs_spec.get("agents.state")
+        self.columns = [state.index(n) for n in specs.output.get("agents.state").features]
 
         self.elsewhere = False
 
@@ -62,5 +62,5 @@ class ZooLossModel(Loss):
         return {} if self.fault == "returns nothing" else {"state": total}
 
 
-def build(config: ZooLoss, given: LossGiven) -> ZooLossModel:
-    return ZooLossModel(config, given)
+def build(config: ZooLoss, specs: LossSpecs) -> ZooLossModel:
+    return ZooLossModel(config, specs)

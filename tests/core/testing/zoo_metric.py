@@ -8,11 +8,11 @@ from zoo_configs import ZooMetric
 
 from twm_core.evaluation.forecast import Forecast, Truth
 from twm_core.evaluation.interfaces import Floats, Metric
-from twm_core.specs import MetricGiven
+from twm_core.specs import MetricSpecs
 
 
 class ZooMetricModel(Metric):
-    def __init__(self, config: ZooMetric, given: MetricGiven) -> None:
+    def __init__(self, config: ZooMetric, specs: MetricSpecs) -> None:
         self.fault = config.fault
         self.calls = 0
 
@@ -63,5 +63,5 @@ class ZooMetricModel(Metric):
         return dict(zip(names, (mean, last), strict=True))
 
 
-def build(config: ZooMetric, given: MetricGiven) -> ZooMetricModel:
-    return ZooMetricModel(config, given)
+def build(config: ZooMetric, specs: MetricSpecs) -> ZooMetricModel:
+    return ZooMetricModel(config, specs)

@@ -7,15 +7,15 @@ from typing import Any
 import torch
 from zoo_configs import ZooOptimizer
 
-from twm_core.specs import OptimizerGiven
+from twm_core.specs import OptimizerSpecs
 from twm_core.training.optimizer import decay_groups
 
 
 class Momentum(torch.optim.Optimizer):
-    def __init__(self, config: ZooOptimizer, given: OptimizerGiven) -> None:
-        super().__init__(decay_groups(given.parameters, 0.0), {"lr": given.lr})
+    def __init__(self, config: ZooOptimizer, specs: OptimizerSpecs) -> None:
+        super().__init__(decay_groups(specs.parameters, 0.0), {"lr": specs.lr})
         self.fault, self.own = config.fault, {}
-        self.first = given.lr
+        self.first = specs.lr
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
@@ -35,5 +35,5 @@ class Momentum(torch.optim.Optimizer):
                 p.add_(momentum, alpha=lr if self.fault == "climbs" else -lr)
 
 
-def build(config: ZooOptimizer, given: OptimizerGiven) -> Momentum:
-    return Momentum(config, given)
+def build(config: ZooOptimizer, specs: OptimizerSpecs) -> Momentum:
+    return Momentum(config, specs)

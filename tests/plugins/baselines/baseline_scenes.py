@@ -13,7 +13,7 @@ from twm_core.data.schema import traffic_observations
 from twm_core.evaluation.forecast import Forecast
 from twm_core.evaluation.interfaces import Forecaster
 from twm_core.plugin.registry import Registry, discover
-from twm_core.specs import AGENT_TYPES, BaselineGiven, ObservationSpec
+from twm_core.specs import AGENT_TYPES, BaselineSpecs, ObservationSpec
 
 # Another order than the schema's, so that nothing can rely on positions.
 FEATURES = (
@@ -29,9 +29,9 @@ def spec(features: tuple[str, ...] = FEATURES, *, dt: float = 0.5, context: int 
     return traffic_observations(features=features, dt=dt, context=context, horizon=horizon, protocol="p")
 
 
-def scene(seen: ObservationSpec, *agents: Sequence[State], types: Sequence[str] = (), dt: float | None = None) -> Batch:
+def scene(obs_spec: ObservationSpec, *agents: Sequence[State], types: Sequence[str] = (), dt: float | None = None) -> Batch:
     """One window; every agent gives its states at all steps."""
-    names = [f.name for f in seen.get("agents.state").features]
+    names = [f.name for f in obs_spec.get("agents.state").features]
     steps = len(agents[0])
     state, exists = torch.zeros(1, steps, len(agents), len(names)), torch.zeros(1, steps, len(agents), dtype=torch.bool)
     for a, states in enumerate(agents):
@@ -47,7 +47,7 @@ def scene(seen: ObservationSpec, *agents: Sequence[State], types: Sequence[str] 
         "agents.exists": exists,
         "agents.type": torch.tensor([[AGENT_TYPES.index(k) for k in kinds]]),
         "is_first": first,
-        "dt": torch.tensor([seen.dt if dt is None else dt]),
+        "dt": torch.tensor([obs_spec.dt if dt is None else dt]),
     }
 
 
@@ -56,15 +56,15 @@ def installed() -> Registry:
     return discover()
 
 
-def forecaster(name: str, seen: ObservationSpec, **options: Any) -> Forecaster:
+def forecaster(name: str, obs_spec: ObservationSpec, **options: Any) -> Forecaster:
     found = installed().find("baseline", name)
-    return found.load_build()(found.load_config()(**options), BaselineGiven(seen=seen))
+    return found.load_build()(found.load_config()(**options), BaselineSpecs(obs_spec=obs_spec))
 
 
 def forecast(
-    name: str | Forecaster, seen: ObservationSpec, batch: Batch, *, steps: int = 4, samples: int = 1, seed: int = 0, **options: Any
+    name: str | Forecaster, obs_spec: ObservationSpec, batch: Batch, *, steps: int = 4, samples: int = 1, seed: int = 0, **options: Any
 ) -> Forecast:
-    who = forecaster(name, seen, **options) if isinstance(name, str) else name
+    who = forecaster(name, obs_spec, **options) if isinstance(name, str) else name
     return who.forecast(batch, steps=steps, samples=samples, generator=torch.Generator().manual_seed(seed))
 
 

@@ -11,8 +11,8 @@ import pytest
 from baseline_scenes import forecaster, installed
 
 from twm_core.evaluation import engine
-from twm_core.evaluation.field import choose_metrics, entrant
-from twm_core.specs import DatasetGiven
+from twm_core.evaluation.selection import candidate, choose_metrics
+from twm_core.specs import DatasetSpecs
 from twm_datasets.config import EthUcyConfig
 from twm_datasets.ethucy import build
 
@@ -37,12 +37,12 @@ def errors(recordings):
     for fold in FOLDS:
         config = EthUcyConfig(path=str(recordings("eth_ucy")), fold=fold, convention="sgan")
         seen, action = config.observations()
-        dataset = build(config, DatasetGiven(seen=seen, action=action))
+        dataset = build(config, DatasetSpecs(obs_spec=seen, action=action))
         windows = dataset.windows("test")
         metrics = choose_metrics(installed(), ["displacement"], {})
-        entrants = [entrant(name, name, forecaster(name, seen), metrics, seen, SAMPLES) for name in found]
-        scored = engine.run(entrants, windows, range(len(windows)), seen=seen, samples=SAMPLES, seed=0, batch=128, together=True)
-        for each in entrants:
+        candidates = [candidate(name, name, forecaster(name, seen), metrics, seen, SAMPLES) for name in found]
+        scored = engine.run(candidates, windows, range(len(windows)), obs_spec=seen, samples=SAMPLES, seed=0, batch=128, together=True)
+        for each in candidates:
             scores = each.metrics["displacement"].finish(scored.sums[each.name]["displacement"].sum(axis=0))
             found[each.name].append([float(scores[n]) for n in ("ade", "fde", "minade", "minfde")])
     return {name: np.asarray([*rows, np.mean(rows, axis=0)]) for name, rows in found.items()}

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from twm_baselines.car_following import HARDEST, Parameters, Traffic, acceleration, roll
 from twm_baselines.driver_fit import Travelled, fit_parameters, squared_errors
-from twm_baselines.in_front import in_front
+from twm_baselines.lane_path import LanePath, lane_path_of
+from twm_baselines.leaders import find_leaders
 from twm_baselines.observed import observe
-from twm_baselines.way import Way, way_of
 from twm_core.errors import DataError, UsageError
 
-SEEN, LANES = spec(), spec(LANES_ONLY)
+OBS_SPEC, LANES = spec(), spec(LANES_ONLY)
 P = Parameters(desired_speed=30.0, compliance=1.1, headway=1.2, standstill=2.0, acceleration=1.5, braking=2.0)
 DRIVERS = {n: getattr(P, n) for n in ("desired_speed", "compliance", "headway", "standstill", "acceleration", "braking")}
 
@@ -116,22 +116,22 @@ def test_a_way_turns_as_its_lane_does() -> None:
     # pi/2 over the first 20 m: radius 40 / pi, so after 20 m at (r, r), going along +y; then straight, as 50 m turn by pi/2 too.
     seen, r = LANES, 40 / math.pi
     batch = scene(seen, car(0.0, heading=0.1, lane_angle=0.1, lane_known=1, lane_turn_20=math.pi / 2, lane_turn_50=math.pi / 2))
-    way = way_of(observe(batch).last, seen)
+    path = lane_path_of(observe(batch).last, seen)
     for s, wanted in (
         (20.0, (r, r, math.pi / 2)),
         (27.0, (r, r + 7, math.pi / 2)),
         (60.0, (r, r + 40, math.pi / 2)),
         (-3.0, (-3.0, 0.0, 0.0)),
     ):
-        found = torch.stack(way.at(torch.tensor([[s]]))).flatten()
+        found = torch.stack(path.at(torch.tensor([[s]]))).flatten()
         torch.testing.assert_close(found, torch.tensor(wanted), atol=1e-4, rtol=1e-5)
 
 
 @given(st.floats(-1.5, 1.5), st.floats(-1.5, 1.5), st.floats(0, 70))
 def test_a_way_is_the_integral_of_its_direction(near: float, far: float, s: float) -> None:
     zero = torch.zeros(1, 1, dtype=torch.float64)
-    way = Way(zero, zero, zero + 0.3, zero + near / 20, zero + (far - near) / 30)
-    x, y, direction = (float(v) for v in way.at(zero + s))
+    path = LanePath(zero, zero, zero + 0.3, zero + near / 20, zero + (far - near) / 30)
+    x, y, direction = (float(v) for v in path.at(zero + s))
     u = (np.arange(20_000) + 0.5) * s / 20_000
     angle = 0.3 + near * np.clip(u / 20, 0, 1) + (far - near) * np.clip((u - 20) / 30, 0, 1)
     assert (x, y) == pytest.approx((float(np.cos(angle).mean() * s), float(np.sin(angle).mean() * s)), abs=1e-5)
@@ -140,7 +140,7 @@ def test_a_way_is_the_integral_of_its_direction(near: float, far: float, s: floa
 
 def leaders(seen, *agents):
     found = observe(scene(seen, *agents))
-    return in_front(found.last, found.exists[:, -1], way_of(found.last, seen), seen)
+    return find_leaders(found.last, found.exists[:, -1], lane_path_of(found.last, seen), seen)
 
 
 def test_the_leader_is_the_nearest_on_the_way_in_the_same_direction() -> None:
@@ -162,9 +162,9 @@ def test_round_a_bend_the_leader_is_the_one_on_the_lane_not_the_one_straight_ahe
 
 def test_a_leader_that_the_data_tells_is_found_in_the_scene_or_kept_at_its_speed() -> None:
     told = {"leader_known": 1, "leader_gap": 20, "leader_offset": 2.5, "leader_speed": -4}
-    found = leaders(SEEN, car(0, **told), car(20, 2.5), car(8))
+    found = leaders(OBS_SPEC, car(0, **told), car(20, 2.5), car(8))
     assert (int(found.leads[0, 0]), bool(found.followed[0, 0]), float(found.distance[0, 0])) == (1, True, 20.0)
-    found = leaders(SEEN, car(0, **told), car(40))
+    found = leaders(OBS_SPEC, car(0, **told), car(40))
     assert (int(found.leads[0, 0]), bool(found.followed[0, 0]), float(found.speed[0, 0])) == (-1, True, 6.0)
 
 

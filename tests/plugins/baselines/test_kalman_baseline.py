@@ -14,7 +14,7 @@ from twm_baselines.likelihood import first_speed, fit_noises
 from twm_core.errors import DataError, UsageError
 from twm_core.specs import ObservationSpec
 
-SEEN: ObservationSpec = spec(context=5)
+OBS_SPEC: ObservationSpec = spec(context=5)
 GIVEN = {"process": 0.8, "measurement": 0.3, "speed": 2.0}
 MODELS = ("velocity", "acceleration")
 
@@ -119,12 +119,14 @@ def test_the_first_speed_counts_the_time_that_really_passed() -> None:
 
 
 def walker():
-    return scene(SEEN, [{"x": 100 + 0.6 * t, "y": -50 + 0.1 * t * t, "heading": 0.4} for t in range(5)], [None, None, None, None, {"x": 3}])
+    return scene(
+        OBS_SPEC, [{"x": 100 + 0.6 * t, "y": -50 + 0.1 * t * t, "heading": 0.4} for t in range(5)], [None, None, None, None, {"x": 3}]
+    )
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_density_integrates_to_one_and_is_that_of_the_futures(model) -> None:
-    out = forecast("kalman", SEEN, walker(), steps=3, samples=20_000, model=model, **GIVEN)
+    out = forecast("kalman", OBS_SPEC, walker(), steps=3, samples=20_000, model=model, **GIVEN)
     assert out.log_density is not None
     for agent in range(2):
         for h in range(3):
@@ -148,14 +150,14 @@ def test_density_integrates_to_one_and_is_that_of_the_futures(model) -> None:
 
 def test_with_hardly_any_noise_it_is_the_line_through_exact_positions() -> None:
     agent = [{"x": 2.0 * t, "y": 1 - t} for t in range(5)]
-    out = forecast("kalman", SEEN, scene(SEEN, agent), process=1e-8, measurement=1e-4, speed=100.0)
+    out = forecast("kalman", OBS_SPEC, scene(OBS_SPEC, agent), process=1e-8, measurement=1e-4, speed=100.0)
     torch.testing.assert_close(
         out.mean()[0, :, 0], torch.tensor([[10.0, -4.0], [12.0, -5.0], [14.0, -6.0], [16.0, -7.0]]), atol=2e-3, rtol=0
     )
 
 
 def test_an_agent_seen_once_is_expected_to_stay_and_may_go_anywhere() -> None:
-    out = forecast("kalman", SEEN, walker(), steps=1, **GIVEN)
+    out = forecast("kalman", OBS_SPEC, walker(), steps=1, **GIVEN)
     # Variance after 0.5 s: r^2 + v^2 d^2 + q d^3 / 3, and r^2 for measuring: 0.09 + 1 + 0.8/24 + 0.09.
     variance = 0.09 + 4 * 0.25 + 0.8 * 0.125 / 3 + 0.09
     assert out.log_density is not None
@@ -166,20 +168,20 @@ def test_an_agent_seen_once_is_expected_to_stay_and_may_go_anywhere() -> None:
 def test_fitting_reads_training_windows_once_and_forecasting_leaves_what_was_fitted_alone() -> None:
     z = simulated(40, 9, 0.5, Noises(0.5, 0.1, 3.0))
     agents = [[{"x": float(x), "y": float(y)} for x, y in track] for track in z]
-    whole = scene(SEEN, *agents)
-    who = forecaster("kalman", SEEN)
+    whole = scene(OBS_SPEC, *agents)
+    who = forecaster("kalman", OBS_SPEC)
     who.fit(Given(whole))
     fitted = who.noises
-    again = forecaster("kalman", SEEN)
+    again = forecaster("kalman", OBS_SPEC)
     again.fit(Given(whole))
     assert again.noises == fitted
-    forecast(who, SEEN, walker())
+    forecast(who, OBS_SPEC, walker())
     assert who.noises == fitted
 
 
 def test_unfitted_and_without_tracks_it_says_what_to_do() -> None:
     with pytest.raises(UsageError, match="has learned no noises yet") as unfitted:
-        forecast("kalman", SEEN, walker(), process=1.0)
+        forecast("kalman", OBS_SPEC, walker(), process=1.0)
     assert "call fit" in str(unfitted.value.hint)
     with pytest.raises(DataError, match="no agent is seen twice"):
-        forecaster("kalman", SEEN).fit(Given(scene(SEEN, [{"x": 1}, *[None] * 8])))
+        forecaster("kalman", OBS_SPEC).fit(Given(scene(OBS_SPEC, [{"x": 1}, *[None] * 8])))

@@ -16,7 +16,7 @@ from twm_core.data.schema import RASTER_CHANNELS
 from twm_core.data.windows.scenario_dataset import ScenarioDataset
 from twm_core.data.windows.scenario_windows import ScenarioWindows
 from twm_core.errors import DataError, UsageError
-from twm_core.specs import DatasetGiven
+from twm_core.specs import DatasetSpecs
 from twm_datasets import commonroad as module
 from twm_datasets.commonroad_xml import read_file
 from twm_datasets.config import COMMONROAD_FEATURES, CommonRoadConfig
@@ -30,7 +30,7 @@ OBSERVED_KEYS = ("agents.state", "agents.exists", "agents.lane", "agents.code")
 def dataset(path: Path | str, **fields) -> ScenarioDataset:
     config = CommonRoadConfig(path=str(path), **fields)
     seen, action = config.observations()
-    return module.build(config, DatasetGiven(seen=seen, action=action))
+    return module.build(config, DatasetSpecs(obs_spec=seen, action=action))
 
 
 @pytest.fixture

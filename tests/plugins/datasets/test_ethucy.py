@@ -12,7 +12,7 @@ from twm_core.data.windows.protocol import WindowProtocol
 from twm_core.data.windows.scenario_dataset import ScenarioDataset
 from twm_core.data.windows.scenario_windows import ScenarioWindows
 from twm_core.errors import DataError, UsageError
-from twm_core.specs import AGENT_TYPES, DatasetGiven
+from twm_core.specs import AGENT_TYPES, DatasetSpecs
 from twm_datasets import ethucy as module
 from twm_datasets.config import ETHUCY_FEATURES, EthUcyConfig
 
@@ -23,7 +23,7 @@ def dataset(path: Path | str, **fields) -> ScenarioDataset:
     # The tests' own small files have other counts than the standard ones.
     config = EthUcyConfig(path=str(path), **{"assert_counts": False, **fields})
     seen, action = config.observations()
-    return module.build(config, DatasetGiven(seen=seen, action=action))
+    return module.build(config, DatasetSpecs(obs_spec=seen, action=action))
 
 
 def walkers(number: int, frames: int, seed: int = 0) -> np.ndarray:
@@ -163,7 +163,7 @@ def test_the_eth_recording_can_have_its_true_time(folder):
     moved = np.diff(batch["agents.state"][0, :2, 0, ETHUCY_FEATURES.index("x")].numpy())
     assert float(batch["agents.state"][0, 1, 0, ETHUCY_FEATURES.index("vx")]) == pytest.approx(float(moved[0]) * 1.5, rel=1e-4)
     assert {s.dt for s in data.splits["train"]} == {0.4}
-    assert data.seen.protocol == "ethucy-eth-true@sgan"
+    assert data.obs_spec.protocol == "ethucy-eth-true@sgan"
 
 
 BAD = {
@@ -209,7 +209,7 @@ def test_seconds_that_are_no_whole_steps_are_refused():
 
 def errors(data: ScenarioDataset, factor: float) -> tuple[float, float]:
     """ADE and FDE of `position + factor * velocity * t` over the scored agents of the test windows."""
-    windows, spec = data.windows("test"), data.seen.get("agents.state")
+    windows, spec = data.windows("test"), data.obs_spec.get("agents.state")
     position, velocity = ([spec.index(n) for n in names] for names in (("x", "y"), ("vx", "vy")))
     per_step = []
     for start in range(0, len(windows), 100):

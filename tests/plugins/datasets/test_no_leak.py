@@ -11,12 +11,12 @@ import torch
 import worlds_with_two_futures as worlds
 
 from twm_core.data.dataset import Windows
-from twm_core.evaluation.field import choose_baselines
 from twm_core.evaluation.interfaces import Forecaster
+from twm_core.evaluation.selection import choose_baselines
 from twm_core.evaluation.world_model_forecaster import WorldModelForecaster, scores_agents
 from twm_core.nn.build import build_dataset, build_world_model
 from twm_core.recipe.presets import preset_names
-from twm_core.specs import BaselineGiven, ObservationSpec
+from twm_core.specs import BaselineSpecs, ObservationSpec
 from twm_core.testing.leaks import Scrambled, leaks
 
 FITS = {"ethucy": 13, "store": 16, "commonroad": 16, "highway": 16, "highway with a map": 16}
@@ -42,9 +42,9 @@ def pairs(
     return find
 
 
-def baselines(train: Windows, seen: ObservationSpec) -> dict[str, Forecaster]:
+def baselines(train: Windows, obs_spec: ObservationSpec) -> dict[str, Forecaster]:
     """Every baseline that fits, fitted."""
-    found = {n: c.build(BaselineGiven(seen=seen)) for n, c in choose_baselines(worlds.registry(), seen, None, {})[0].items()}
+    found = {n: c.build(BaselineSpecs(obs_spec=obs_spec)) for n, c in choose_baselines(worlds.registry(), obs_spec, None, {})[0].items()}
     for each in found.values():
         each.fit(train)
     return cast("dict[str, Forecaster]", found)
@@ -70,10 +70,10 @@ def models(pair: worlds.Pair) -> dict[str, Forecaster]:
 @pytest.mark.parametrize("name", FITS)
 def test_no_input_no_baseline_and_no_model_knows_the_future(name: str, pairs: Callable[[str], worlds.Pair]) -> None:
     pair = pairs(name)
-    seen = pair.known.seen
-    forecasters = {**baselines(pair.known.windows("train"), seen), **models(pair)}
+    obs_spec = pair.known.obs_spec
+    forecasters = {**baselines(pair.known.windows("train"), obs_spec), **models(pair)}
     assert len(forecasters) == FITS[name], sorted(forecasters)
-    assert leaks(pair.known.windows(worlds.SPLIT), pair.noisy.windows(worlds.SPLIT), seen, forecasters) == []
+    assert leaks(pair.known.windows(worlds.SPLIT), pair.noisy.windows(worlds.SPLIT), obs_spec, forecasters) == []
 
 
 @pytest.mark.parametrize("name", FITS)
@@ -81,12 +81,12 @@ def test_other_batches_after_the_observation_change_no_forecast_either(name: str
     pair = pairs(name)
     known = pair.known.windows(worlds.SPLIT)
     numbers = range(min(3, len(known)))
-    forecasters = baselines(pair.known.windows("train"), pair.known.seen)
-    assert leaks(known, Scrambled(known, pair.known.seen), pair.known.seen, forecasters, windows=numbers) == []
+    forecasters = baselines(pair.known.windows("train"), pair.known.obs_spec)
+    assert leaks(known, Scrambled(known, pair.known.obs_spec), pair.known.obs_spec, forecasters, windows=numbers) == []
 
 
 def test_that_nothing_was_changed_is_said(pairs: Callable[[str], worlds.Pair]) -> None:
     known = pairs("ethucy").known
-    assert leaks(known.windows("test"), known.windows("test"), known.seen) == [
+    assert leaks(known.windows("test"), known.windows("test"), known.obs_spec) == [
         "window 0: the future is the same in both, so nothing was tested"
     ]

@@ -25,7 +25,7 @@ from twm_core.data.windows.scenario_dataset import ScenarioDataset
 from twm_core.data.windows.splits import make_splits
 from twm_core.errors import DataError
 from twm_core.nn.build import build_dataset
-from twm_core.specs import DatasetGiven
+from twm_core.specs import DatasetSpecs
 from twm_core.testing.checks.dataset import speeds_fit_the_clock, splits_share_nothing
 from twm_core.testing.failure import Broken
 from twm_core.testing.leaks import leaks
@@ -42,8 +42,10 @@ def subject(dataset: Dataset) -> DatasetSubject:
         def build(self, seed: int = 0) -> Dataset:
             return dataset
 
-    seen = cast("ScenarioDataset", dataset).seen
-    return Given(registered=cast("Any", None), config=cast("Any", None), given=DatasetGiven(seen=seen, action=None), title="planted")
+    obs_spec = cast("ScenarioDataset", dataset).obs_spec
+    return Given(
+        registered=cast("Any", None), config=cast("Any", None), specs=DatasetSpecs(obs_spec=obs_spec, action=None), title="planted"
+    )
 
 
 @pytest.fixture
@@ -65,8 +67,8 @@ def central_difference(values: np.ndarray, starts: np.ndarray, dt: Any, *, angle
 def test_central_differences_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ethucy, "backward_difference", central_difference)
     pair = worlds.from_files(tmp_path, worlds.write_ethucy)
-    forecasters = {"constant-velocity": worlds.baseline("constant-velocity", pair.known.seen)}
-    found = leaks(pair.known.windows("test"), pair.noisy.windows("test"), pair.known.seen, forecasters)
+    forecasters = {"constant-velocity": worlds.baseline("constant-velocity", pair.known.obs_spec)}
+    found = leaks(pair.known.windows("test"), pair.noisy.windows("test"), pair.known.obs_spec, forecasters)
     assert any("input agents.state differs" in x for x in found)
     assert any("states of constant-velocity differs" in x for x in found)
 
@@ -99,7 +101,7 @@ class Centred(Windows):
 @pytest.mark.parametrize("scaled", [False, True])
 def test_normalising_over_the_whole_window_is_found(scaled: bool, folder: worlds.Pair) -> None:
     known, noisy = (Centred(d.windows("test"), scaled) for d in (folder.known, folder.noisy))
-    assert any("input agents.state differs" in x for x in leaks(known, noisy, folder.known.seen))
+    assert any("input agents.state differs" in x for x in leaks(known, noisy, folder.known.obs_spec))
 
 
 # 3. The same vehicles on both sides

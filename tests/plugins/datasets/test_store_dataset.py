@@ -24,7 +24,7 @@ from twm_core.data.store.writing.write_store import write_store
 from twm_core.data.windows.scenario_dataset import ScenarioDataset
 from twm_core.data.windows.splits import make_splits
 from twm_core.errors import DataError, UsageError
-from twm_core.specs import DatasetGiven
+from twm_core.specs import DatasetSpecs
 from twm_core.testing.checks.dataset import DATASET
 from twm_core.testing.subjects.dataset import DatasetSubject
 from twm_datasets import store as module
@@ -37,7 +37,7 @@ SHORT: dict[str, Any] = {"observed_seconds": 0.5, "predicted_seconds": 0.5, "eva
 def dataset(path: Path | str, **fields: Any) -> ScenarioDataset:
     config = StoreConfig(path=str(path), **{**SHORT, **fields})
     seen, action = config.observations()
-    return module.build(config, DatasetGiven(seen=seen, action=action))
+    return module.build(config, DatasetSpecs(obs_spec=seen, action=action))
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +194,7 @@ class Stored(DatasetSubject):
     """The dataset with data, which the kit's own config has not."""
 
     def build(self, seed: int = 0) -> ScenarioDataset:
-        return module.build(cast("StoreConfig", self.config), self.given)
+        return module.build(cast("StoreConfig", self.config), self.specs)
 
 
 @pytest.mark.parametrize("split", ["time", "vehicle"])
@@ -203,8 +203,8 @@ def test_the_conformance_kit_finds_nothing_wrong(split: str, bridge: Path, tmp_p
     for fields in ({}, {"raster": True, "raster_size": 16}):
         config = StoreConfig(path=f"{rough},{bridge}", split=split, val_share=0.3, test_share=0.3, **{**SHORT, **fields})
         seen, action = config.observations()
-        given = DatasetGiven(seen=seen, action=action)
-        subject = Stored(registered=cast("Any", None), config=config, given=given, title="store")
+        specs = DatasetSpecs(obs_spec=seen, action=action)
+        subject = Stored(registered=cast("Any", None), config=config, specs=specs, title="store")
         assert any(s.anchors is not None for s in subject.instance.splits["test"])
         for check in DATASET:
             check(subject)
@@ -258,13 +258,13 @@ def test_noise_in_the_future_of_the_recording_changes_no_input(case: str, raster
         return dataset(write_store(tmp_path / name, [derive(publish(r)) for r in recordings]), **fields)
 
     plain = made("plain.twm", truth)
-    inputs = [k for k in plain.seen.keys if k.role == "input"]
+    inputs = [k for k in plain.obs_spec.keys if k.role == "input"]
     windows = plain.windows("test")
     assert len(windows) > 1
     checked = set()
     for number in range(0, len(windows), 2):
         which, start = (int(v) for v in index_of(windows)[number])
-        seconds = (start + plain.seen.context - 1) * dt
+        seconds = (start + plain.obs_spec.context - 1) * dt
         changed = [noisy(r, int(np.floor(seconds / publish(r).dt + 1e-6)) + 1, seed=number + 9) for r in truth]
         other = made(f"{number}.twm", changed).windows("test")
         same = [i for i, row in enumerate(index_of(other).tolist()) if row == [which, start]]
@@ -272,9 +272,9 @@ def test_noise_in_the_future_of_the_recording_changes_no_input(case: str, raster
         for key in inputs:
             a, b = before[key.key], after[key.key]
             if "T" in key.axes.split():
-                a, b = a[:, : plain.seen.context], b[:, : plain.seen.context]
+                a, b = a[:, : plain.obs_spec.context], b[:, : plain.obs_spec.context]
             assert torch.equal(a, b), (key.key, number)
-        if plain.seen.horizon:
+        if plain.obs_spec.horizon:
             assert not torch.equal(before["agents.state"], after["agents.state"])
         checked.add(start)
     assert len(checked) > 1

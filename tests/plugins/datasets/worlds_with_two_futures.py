@@ -16,13 +16,13 @@ from stored_traffic import recording, store
 
 from twm_core.data.windows.scenario_dataset import ScenarioDataset
 from twm_core.errors import AssemblyError
-from twm_core.evaluation.field import choose_baselines
 from twm_core.evaluation.interfaces import Forecaster
+from twm_core.evaluation.selection import choose_baselines
 from twm_core.nn.build import build_dataset
 from twm_core.plugin.registry import Registry, discover
 from twm_core.recipe.assembly import Plan, assemble
 from twm_core.recipe.layers import default_layer, option_layer, resolve
-from twm_core.specs import BaselineGiven, ObservationSpec
+from twm_core.specs import BaselineSpecs, ObservationSpec
 from twm_core.testing.checks.reader import with_noise as with_noise_in_recording
 from twm_core.testing.leaks import with_noise
 from twm_datasets.ethucy import RECORDINGS
@@ -145,8 +145,8 @@ def highway(**options: Any) -> Pair:
 SHORT: dict[str, Any] = {"dataset.observed_seconds": 1.0, "dataset.predicted_seconds": 1.0}
 
 
-def baseline(name: str, seen: ObservationSpec) -> Forecaster:
+def baseline(name: str, obs_spec: ObservationSpec) -> Forecaster:
     """A baseline that has nothing to learn."""
-    chosen = choose_baselines(registry(), seen, [name], {})[0][name]
-    made: Forecaster = chosen.build(BaselineGiven(seen=seen))
+    chosen = choose_baselines(registry(), obs_spec, [name], {})[0][name]
+    made: Forecaster = chosen.build(BaselineSpecs(obs_spec=obs_spec))
     return made

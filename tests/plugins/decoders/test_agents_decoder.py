@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from twm_core import DecoderGiven, LatentSpec, Mismatch, PluginError
+from twm_core import DecoderSpecs, LatentSpec, Mismatch, PluginError
 from twm_core.angles import wrap_tensor
 from twm_core.data.schema import traffic_observations
 from twm_core.nn.interfaces import Anchor, Features
@@ -22,8 +22,8 @@ from twm_decoders.motion import Motion
 
 # Not the order of the schema, so that a fixed index would be noticed.
 FEATURES = ("length", "vy", "vx", "yaw_rate", "heading", "ay", "y", "ax", "x")
-SEEN = traffic_observations(features=FEATURES, dt=0.2, context=3, horizon=4, protocol="p")
-STATE = SEEN.get("agents.state")
+OBS_SPEC = traffic_observations(features=FEATURES, dt=0.2, context=3, horizon=4, protocol="p")
+STATE = OBS_SPEC.get("agents.state")
 AT = {n: STATE.index(n) for n in FEATURES}
 B, S, H, A, D = 2, 3, 4, 5, 6
 PRIORS = ["constant-velocity", "constant-turn", "gated-turn"]
@@ -36,7 +36,7 @@ def make(layout: str = "agents", *, zero_head: bool = False, **options: Any) -> 
     latent = LatentSpec(layout=layout, width=D)  # pyrefly: ignore[bad-argument-type]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        decoder = build(config, DecoderGiven(latent=latent, seen=SEEN, output=config.output(latent, SEEN)))
+        decoder = build(config, DecoderSpecs(latent=latent, obs_spec=OBS_SPEC, output=config.output(latent, OBS_SPEC)))
     if zero_head:
         torch.nn.init.zeros_(decoder.head.weight)
         torch.nn.init.zeros_(decoder.head.bias)
@@ -224,7 +224,7 @@ def test_an_agent_of_a_pooled_latent_asks_with_its_own_motion() -> None:
 def test_agent_features_are_preferred_where_there_are_both() -> None:
     config = AgentsConfig(width=8, layers=1)
     latent = LatentSpec(layout="both", width=D, scene_width=3)
-    decoder = build(config, DecoderGiven(latent=latent, seen=SEEN, output=config.output(latent, SEEN)))
+    decoder = build(config, DecoderSpecs(latent=latent, obs_spec=OBS_SPEC, output=config.output(latent, OBS_SPEC)))
     assert not decoder.pooled
     both = Features(torch.zeros(B, 3), features("agents", B).agents)
     assert decoder(both, anchor())["agents.state"].mean.shape == (B, A, 5)
@@ -254,7 +254,7 @@ def test_statistics_are_those_of_the_residuals_of_agents_that_exist_at_both_step
 def test_existence_can_be_left_out() -> None:
     decoder = make(existence=False)
     assert set(decoder(features("agents", B), anchor())) == {"agents.state"}
-    assert not AgentsConfig(existence=False).output(LatentSpec(layout="agents", width=D), SEEN).has("agents.exists")
+    assert not AgentsConfig(existence=False).output(LatentSpec(layout="agents", width=D), OBS_SPEC).has("agents.exists")
 
 
 def test_motion_cannot_be_decoded_without_an_anchor() -> None:
@@ -274,5 +274,5 @@ def test_priors_that_turn_need_a_yaw_rate_and_the_remedy_works() -> None:
 
 def test_the_decoded_keys_are_those_of_the_output_spec() -> None:
     config = AgentsConfig()
-    output = config.output(LatentSpec(layout="agents", width=D), SEEN)
+    output = config.output(LatentSpec(layout="agents", width=D), OBS_SPEC)
     assert set(make()(features("agents", B), anchor())) == {k.key for k in output.keys}

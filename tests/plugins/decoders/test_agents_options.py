@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from twm_core import DecoderGiven, LatentSpec, Mismatch, UsageError
+from twm_core import DecoderSpecs, LatentSpec, Mismatch, UsageError
 from twm_core.angles import wrap_tensor
 from twm_core.data.schema import traffic_observations
 from twm_core.nn.interfaces import Anchor, Features
@@ -21,13 +21,13 @@ from twm_decoders.gaussian import GaussianMotion
 from twm_decoders.kinematics import difference, turn
 from twm_decoders.mixture import MixtureMotion
 from twm_decoders.motion import Motion
+from twm_decoders.output_distributions import blend
 from twm_decoders.parametrisation import Absolute
-from twm_decoders.telling import blend
 
 # Not the order of the schema, so that a fixed index would be noticed.
 FEATURES = ("length", "vy", "vx", "yaw_rate", "heading", "ay", "y", "ax", "x")
-SEEN = traffic_observations(features=FEATURES, dt=0.2, context=3, horizon=4, protocol="p")
-AT = {n: SEEN.get("agents.state").index(n) for n in FEATURES}
+OBS_SPEC = traffic_observations(features=FEATURES, dt=0.2, context=3, horizon=4, protocol="p")
+AT = {n: OBS_SPEC.get("agents.state").index(n) for n in FEATURES}
 B, S, H, A, D, M = 2, 3, 4, 5, 6, 3
 AXIS = [AT[n] for n in MOTION]
 PARAMETRISATIONS = ["kinematic", "displacement", "absolute"]
@@ -46,7 +46,7 @@ def make(form: str = "agents", *, zero: bool = False, **options: Any) -> AgentsD
     latent = LatentSpec(layout=layout, width=D)  # pyrefly: ignore[bad-argument-type]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        decoder = build(config, DecoderGiven(latent=latent, seen=SEEN, output=config.output(latent, SEEN)))
+        decoder = build(config, DecoderSpecs(latent=latent, obs_spec=OBS_SPEC, output=config.output(latent, OBS_SPEC)))
     decoder.collect_statistics(recording())
     if zero:
         for module in (decoder.head, decoder.angle, decoder.spread):
@@ -130,7 +130,7 @@ def test_statistics_of_absolute_states_are_persistent_buffers() -> None:
     one, other = (
         make(parametrisation="absolute"),
         AgentsDecoder(
-            config=AgentsConfig(width=8, layers=1, parametrisation="absolute"), state=SEEN.get("agents.state"), width=D, pooled=False
+            config=AgentsConfig(width=8, layers=1, parametrisation="absolute"), state=OBS_SPEC.get("agents.state"), width=D, pooled=False
         ),
     )
     assert torch.equal(other.scale.unit, torch.ones(5))
@@ -174,7 +174,7 @@ def test_statistics_of_changes_are_those_of_the_parametrisation(parametrisation:
         state[0, :, a, AT["x"]], state[0, :, a, AT["vx"]] = speed * t, speed
     decoder = AgentsDecoder(
         config=AgentsConfig(width=8, parametrisation=parametrisation),  # pyrefly: ignore[bad-argument-type]
-        state=SEEN.get("agents.state"),
+        state=OBS_SPEC.get("agents.state"),
         width=D,
         pooled=False,
     )
@@ -235,15 +235,15 @@ def test_the_angle_head_adds_the_angle_of_a_sine_and_a_cosine_in_units_of_the_de
 def test_the_angle_head_learns_any_heading_across_the_seam(wanted: float, parametrisation: str) -> None:
     decoder, start = make(parametrisation=parametrisation, heading="angle-head"), anchor(present=1.0)
     assert decoder.angle is not None
-    read, optimiser = features("agents", B), torch.optim.Adam(decoder.parameters(), lr=0.05)
+    read, optimizer = features("agents", B), torch.optim.Adam(decoder.parameters(), lr=0.05)
     goal = torch.zeros(B, A, 5)
     base = known(start)[..., 2] if parametrisation == "displacement" else 0.0
     goal[..., 2] = wrap_tensor(base + torch.tensor(wanted))
     for _ in range(150):
         loss = decoder(read, start)["agents.state"].error(goal)[..., 2].square().mean()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     final = decoder(read, start)["agents.state"].mean[..., 2]
     assert wrap_tensor(final - goal[..., 2]).abs().max() < 0.1
     assert (final.abs() <= math.pi).all()
@@ -255,7 +255,7 @@ def test_the_angle_head_learns_any_heading_across_the_seam(wanted: float, parame
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_the_output_spec_names_the_distribution(distribution: str) -> None:
     config = AgentsConfig(distribution=distribution)  # pyrefly: ignore[bad-argument-type]
-    name = config.output(LatentSpec(layout="agents", width=D), SEEN).get("agents.state").distribution
+    name = config.output(LatentSpec(layout="agents", width=D), OBS_SPEC).get("agents.state").distribution
     decoded = make(distribution=distribution)(features("agents", B), anchor())["agents.state"]
     classes: dict[str, type] = {"motion": Motion, "motion-gaussian": GaussianMotion, "motion-mixture": MixtureMotion}
     assert type(decoded) is classes[name]
@@ -393,11 +393,11 @@ def test_more_agents_than_slots_are_an_error_that_names_the_option() -> None:
 def test_slots_need_features_of_the_scene_and_the_remedy_works() -> None:
     config, latent = AgentsConfig(queries="slots"), LatentSpec(layout="agents", width=D)
     with pytest.raises(Mismatch, match="needs features of the scene to decode into slots") as caught:
-        config.output(latent, SEEN)
+        config.output(latent, OBS_SPEC)
     assert caught.value.remedy == "set decoder.agents.queries to 'motion'"
-    assert AgentsConfig(queries="motion").output(latent, SEEN).has("agents.state")
+    assert AgentsConfig(queries="motion").output(latent, OBS_SPEC).has("agents.state")
     both = LatentSpec(layout="both", width=D, scene_width=3)
-    assert build(config, DecoderGiven(latent=both, seen=SEEN, output=config.output(both, SEEN))).pooled
+    assert build(config, DecoderSpecs(latent=both, obs_spec=OBS_SPEC, output=config.output(both, OBS_SPEC))).pooled
 
 
 @pytest.mark.parametrize(("form", "variant"), list(product(FORMS, VARIANTS)), ids=str)

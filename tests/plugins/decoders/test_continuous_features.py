@@ -10,21 +10,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from twm_core import DecoderGiven, LatentSpec, Mismatch, ObservationSpec, OutputSpec
+from twm_core import DecoderSpecs, LatentSpec, Mismatch, ObservationSpec, OutputSpec
 from twm_core.data.schema import MOTION, traffic_observations
 from twm_core.nn.distributions import Distribution
 from twm_core.nn.interfaces import Anchor, Features
 from twm_core.specs import Feature
 from twm_decoders.agents import AgentsDecoder, build
 from twm_decoders.config import AgentsConfig
-from twm_decoders.others import Others, WiderGaussianMotion, WiderMotion
+from twm_decoders.further_features import FurtherFeatures, WiderGaussianMotion, WiderMotion
 
 # Not the order of the schema, so that a fixed index would be noticed.
 FEATURES = ("length", "vy", "lane_known", "vx", "lane_angle", "heading", "y", "speed_limit", "x", "fresh")
 _TRAFFIC = traffic_observations(features=FEATURES, dt=0.2, context=3, horizon=4, protocol="p")
 _STATE = _TRAFFIC.get("agents.state")
 LIGHTS = Feature(name="lights", kind="categorical", size=3)
-SEEN = _TRAFFIC.model_copy(
+OBS_SPEC = _TRAFFIC.model_copy(
     update={
         "keys": tuple(
             k.model_copy(update={"features": (*k.features, LIGHTS), "shape": (len(FEATURES) + 1,)}) if k == _STATE else k
@@ -32,7 +32,7 @@ SEEN = _TRAFFIC.model_copy(
         )
     }
 )
-STATE: Any = SEEN.get("agents.state")
+STATE: Any = OBS_SPEC.get("agents.state")
 DECODED = (*MOTION, "length", "lane_angle", "speed_limit")
 AT = [STATE.index(n) for n in DECODED]
 ANGLES = [DECODED.index("heading"), DECODED.index("lane_angle")]
@@ -58,7 +58,7 @@ def make(form: str = "agents", *, zero: bool = False, **options: Any) -> AgentsD
     config, latent = settings(form, **options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        decoder = build(config, DecoderGiven(latent=latent, seen=SEEN, output=config.output(latent, SEEN)))
+        decoder = build(config, DecoderSpecs(latent=latent, obs_spec=OBS_SPEC, output=config.output(latent, OBS_SPEC)))
     decoder.collect_statistics(recording())
     for module in (decoder.head, decoder.spread) if zero else ():
         for parameter in () if module is None else module.parameters():
@@ -86,8 +86,8 @@ def state_of(decoder: AgentsDecoder, form: str = "agents") -> Distribution:
 
 def test_the_output_spec_names_the_motion_then_everything_else_that_is_continuous_or_an_angle() -> None:
     config, latent = settings("agents")
-    assert config.output(latent, SEEN).get("agents.state").features == DECODED
-    assert config.model_copy(update={"features": "motion"}).output(latent, SEEN).get("agents.state").features == MOTION
+    assert config.output(latent, OBS_SPEC).get("agents.state").features == DECODED
+    assert config.model_copy(update={"features": "motion"}).output(latent, OBS_SPEC).get("agents.state").features == MOTION
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -103,7 +103,7 @@ def test_zeros_are_the_mean_of_every_feature_over_the_training_data(form: str, d
     assert decoded.mean.shape == (B, S, H, A, len(DECODED))
     np.testing.assert_allclose(decoded.mean.detach().numpy(), np.broadcast_to(mean, decoded.mean.shape), atol=1e-5)
     others = np.broadcast_to(std[5:], (B, S, H, A, len(DECODED) - 5))
-    np.testing.assert_allclose(decoded.others.std.detach().numpy(), others, rtol=1e-5)
+    np.testing.assert_allclose(decoded.further.std.detach().numpy(), others, rtol=1e-5)
     assert type(decoded) is (WiderGaussianMotion if distribution == "gaussian" else WiderMotion)
 
 
@@ -123,7 +123,7 @@ def test_log_densities_are_those_of_independent_gaussians(distribution: str) -> 
     decoded: Any = state_of(make(distribution=distribution))
     value = decoded.mean.detach() + 0.1
     motion = decoded.motion.log_prob(value[..., :5])
-    others = torch.distributions.Normal(decoded.others.loc, decoded.others.std).log_prob(decoded.others.loc + 0.1).sum(-1)
+    others = torch.distributions.Normal(decoded.further.loc, decoded.further.std).log_prob(decoded.further.loc + 0.1).sum(-1)
     torch.testing.assert_close(decoded.log_prob(value), motion + others, atol=1e-4, rtol=1e-4)
 
 
@@ -134,7 +134,7 @@ def test_a_rollout_equals_decoding_step_after_step(form: str) -> None:
     for h in range(H):
         step: Any = decoder(Features(*(None if f is None else f[:, 0, h] for f in futures)), now)["agents.state"]
         torch.testing.assert_close(rolled.mean[:, 0, h], step.mean)
-        torch.testing.assert_close(rolled.others.std[:, 0, h], step.others.std)
+        torch.testing.assert_close(rolled.further.std[:, 0, h], step.further.std)
         state = now.state.clone()
         state[..., AT] = step.mean.detach()
         now = now._replace(state=state)
@@ -147,7 +147,7 @@ def test_draws_of_a_rollout_have_one_error_for_all_steps_and_the_deviation_that_
     decoded: Any = make(distribution="gaussian").rollout(many, anchor())["agents.state"]
     with torch.no_grad():
         z = decoded.error(decoded.sample(torch.Generator().manual_seed(0)))
-        others = z[..., 5:] * decoded.others.scale / decoded.others.std
+        others = z[..., 5:] * decoded.further.scale / decoded.further.std
     torch.testing.assert_close(others, others[:, :, :1].expand_as(others), atol=1e-3, rtol=1e-3)
     angle = DECODED.index("lane_angle") - 5
     straight = [i for i in range(3) if i != angle]
@@ -158,13 +158,13 @@ def test_draws_of_a_rollout_have_one_error_for_all_steps_and_the_deviation_that_
 
     taken = decoded.map(first)
     assert taken.stochastic
-    assert not taken.others.steps
-    assert decoded.detach().others.steps
+    assert not taken.further.steps
+    assert decoded.detach().further.steps
 
 
 def test_angles_stay_on_the_circle_when_drawn() -> None:
     loc, one = torch.full((500, 2), 3.0), torch.ones(500, 2)
-    drawn = Others(loc, one, one, torch.tensor([True, False])).sample(torch.Generator().manual_seed(0))
+    drawn = FurtherFeatures(loc, one, one, torch.tensor([True, False])).sample(torch.Generator().manual_seed(0))
     assert drawn[:, 0].abs().max() <= math.pi + 1e-6
     assert drawn[:, 1].max() > math.pi
 
@@ -197,11 +197,11 @@ def test_motions_that_are_integrated_or_have_modes_refuse_other_features_with_re
 ) -> None:
     config, latent = settings("agents", **options)
     with pytest.raises(Mismatch, match=f"needs {needs}") as caught:
-        config.output(latent, SEEN)
+        config.output(latent, OBS_SPEC)
     told = ", or ".join(f"set decoder.agents.{name} to '{value}'" for r in remedies for name, value in r.items())
     assert caught.value.remedy == told
     for remedy in remedies:
-        assert isinstance(config.model_copy(update=remedy).output(latent, SEEN), OutputSpec)
+        assert isinstance(config.model_copy(update=remedy).output(latent, OBS_SPEC), OutputSpec)
 
 
 def test_a_dataset_with_the_motion_only_has_nothing_else_to_decode() -> None:

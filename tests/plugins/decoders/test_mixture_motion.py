@@ -147,14 +147,14 @@ def test_training_by_likelihood_finds_two_courses_where_a_gaussian_would_lie_bet
     value = value + 0.05 * torch.randn(200, 5, generator=torch.Generator().manual_seed(0))
     modes = torch.tensor([[0.0, -1.5, 0, 0, 0], [0.0, 1.5, 0, 0, 0]], requires_grad=True)
     log_std, logits = torch.zeros(2, 5, requires_grad=True), torch.zeros(2, requires_grad=True)
-    optimiser = torch.optim.Adam([modes, log_std, logits], lr=0.05)
+    optimizer = torch.optim.Adam([modes, log_std, logits], lr=0.05)
     for _ in range(150):
         ours = MixtureMotion(
             modes.expand(200, 2, 5), torch.zeros(200, 2), torch.ones(5), log_std.exp().expand(200, 2, 5), logits.expand(200, 2)
         )
         loss = -ours.log_prob(value).mean()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     assert sorted(modes[:, 1].tolist()) == pytest.approx([-2, 2], abs=0.1)
     assert sorted(logits.softmax(-1).tolist()) == pytest.approx([0.25, 0.75], abs=0.03)

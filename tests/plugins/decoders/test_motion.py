@@ -128,19 +128,19 @@ def test_motion_turns_and_shifts_with_the_world(seed: int, angle: float, dx: flo
 @given(st.floats(-1.5, 1.5), st.floats(0, 25), ANGLES)
 def test_turning_is_an_exact_constant_turn_in_velocity_and_heading(rate: float, speed: float, heading: float) -> None:
     dt, steps, slip = 0.1, 12, 0.2
-    course = heading + slip  # a velocity that does not point along the heading turns with it all the same
-    motion = torch.tensor([[[5.0, 6.0, heading, speed * math.cos(course), speed * math.sin(course)]]], dtype=torch.float64)
+    trajectory = heading + slip  # a velocity that does not point along the heading turns with it all the same
+    motion = torch.tensor([[[5.0, 6.0, heading, speed * math.cos(trajectory), speed * math.sin(trajectory)]]], dtype=torch.float64)
     own = torch.tensor([[[speed * math.cos(slip), speed * math.sin(slip)]]], dtype=torch.float64)
     residual = turning(own, torch.tensor([[rate]], dtype=torch.float64), torch.tensor([[dt]], dtype=torch.float64))
     out = integrate(motion, residual[:, None].expand(1, steps, 1, 5), torch.tensor([dt], dtype=torch.float64))[0, :, 0].numpy()
     t = dt * np.arange(1, steps + 1)
-    np.testing.assert_allclose(out[:, 3], speed * np.cos(course + rate * t), atol=1e-9)
-    np.testing.assert_allclose(out[:, 4], speed * np.sin(course + rate * t), atol=1e-9)
+    np.testing.assert_allclose(out[:, 3], speed * np.cos(trajectory + rate * t), atol=1e-9)
+    np.testing.assert_allclose(out[:, 4], speed * np.sin(trajectory + rate * t), atol=1e-9)
     np.testing.assert_allclose(np.cos(out[:, 2] - heading - rate * t), 1, atol=1e-9)
     # Positions follow the trapezoidal rule, whose error over a time T is at most T dt^2 / 12 max |v''| = T dt^2 speed rate^2 / 12.
     if abs(rate) > 1e-3:
-        x = 5 + speed / rate * (np.sin(course + rate * t) - math.sin(course))
-        y = 6 - speed / rate * (np.cos(course + rate * t) - math.cos(course))
+        x = 5 + speed / rate * (np.sin(trajectory + rate * t) - math.sin(trajectory))
+        y = 6 - speed / rate * (np.cos(trajectory + rate * t) - math.cos(trajectory))
         assert (np.hypot(out[:, 0] - x, out[:, 1] - y) <= 2 * t * dt**2 * speed * rate**2 / 12 + 1e-9).all()
 
 

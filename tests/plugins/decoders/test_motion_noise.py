@@ -75,10 +75,10 @@ def test_the_spread_of_a_long_turning_walk_stays_exact_in_single_precision() -> 
 def test_drawn_walks_have_the_covariance_of_the_model_at_every_step_and_between_steps(coasting: bool) -> None:
     n, steps = 40_000, 4
     one, heading = walk(1, steps, coasting=coasting, dtype=torch.float32)
-    step, course = one.step[:1, :, :1] * 0.5 + 0.2, heading[:1, :, :1]
+    step, trajectory = one.step[:1, :, :1] * 0.5 + 0.2, heading[:1, :, :1]
     many = Walk(step.expand(n, -1, -1, -1), torch.full((n,), 0.3), coasting=coasting)
-    drawn = many.draw(step.expand(n, -1, -1, -1), course.expand(n, -1, -1), torch.Generator().manual_seed(0))[:, :, 0]
-    found = covariances(step[0, :, 0].double().numpy(), course[0, :, 0].double().numpy(), 0.3, coasting=coasting)
+    drawn = many.draw(step.expand(n, -1, -1, -1), trajectory.expand(n, -1, -1), torch.Generator().manual_seed(0))[:, :, 0]
+    found = covariances(step[0, :, 0].double().numpy(), trajectory[0, :, 0].double().numpy(), 0.3, coasting=coasting)
     for h in range(steps):
         theirs = torch.from_numpy(found[h])
         size = theirs.diagonal().sqrt()

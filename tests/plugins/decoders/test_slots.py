@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from twm_core import DecoderGiven, LatentSpec
+from twm_core import DecoderSpecs, LatentSpec
 from twm_core.data.schema import MOTION, traffic_observations
 from twm_core.nn.interfaces import Anchor, Features
 from twm_decoders.agents import AgentsDecoder, build
 from twm_decoders.config import AgentsConfig
 from twm_decoders.parametrisation import Absolute
 
-SEEN = traffic_observations(features=("ax", *reversed(MOTION), "ay"), dt=0.2, context=3, horizon=4, protocol="p")
+OBS_SPEC = traffic_observations(features=("ax", *reversed(MOTION), "ay"), dt=0.2, context=3, horizon=4, protocol="p")
 B, S, H, A, D, SLOTS = 2, 3, 4, 5, 6, 7
 
 
@@ -28,15 +28,15 @@ def make(**options: Any) -> AgentsDecoder:
     latent = LatentSpec(layout="scene", width=D)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        decoder = build(config, DecoderGiven(latent=latent, seen=SEEN, output=config.output(latent, SEEN)))
+        decoder = build(config, DecoderSpecs(latent=latent, obs_spec=OBS_SPEC, output=config.output(latent, OBS_SPEC)))
     g = torch.Generator().manual_seed(2)
-    state = torch.randn(B, 6, A, len(SEEN.get("agents.state").features), generator=g) * 3 + 1
+    state = torch.randn(B, 6, A, len(OBS_SPEC.get("agents.state").features), generator=g) * 3 + 1
     decoder.collect_statistics({"agents.state": state, "agents.exists": torch.rand(B, 6, A, generator=g) < 0.8, "dt": torch.ones(B)})
     return decoder.eval()
 
 
 def anchor(agents: int = A) -> Anchor:
-    state = torch.randn(B, agents, len(SEEN.get("agents.state").features), generator=torch.Generator().manual_seed(4))
+    state = torch.randn(B, agents, len(OBS_SPEC.get("agents.state").features), generator=torch.Generator().manual_seed(4))
     return Anchor(state, torch.ones(B, agents, dtype=torch.bool), torch.full((B,), 0.2))
 
 
@@ -97,6 +97,6 @@ def test_a_slot_says_the_same_whoever_else_is_in_the_batch(parametrisation: str,
 def test_gates_of_every_slot_begin_nearly_shut() -> None:
     seen = traffic_observations(features=(*MOTION, "ax", "ay", "yaw_rate"), dt=0.2, context=3, horizon=4, protocol="p")
     config, latent = AgentsConfig(width=8, queries="slots", slots=3), LatentSpec(layout="scene", width=D)
-    decoder = build(config, DecoderGiven(latent=latent, seen=seen, output=config.output(latent, seen)))
+    decoder = build(config, DecoderSpecs(latent=latent, obs_spec=seen, output=config.output(latent, seen)))
     assert torch.equal(decoder.head.bias.view(3, 8)[:, -2:], torch.full((3, 2), -1.5))
     assert (decoder.head.bias.view(3, 8)[:, :-2] != -1.5).all()

@@ -13,7 +13,7 @@ from twm_core.data.scenario import LEFT as GONE
 from twm_core.data.scenario import NOT_ENTERED, OBSERVED, Scenario
 from twm_core.data.windows.scenario_dataset import ScenarioDataset
 from twm_core.errors import UsageError
-from twm_core.specs import AGENT_TYPES, DatasetGiven
+from twm_core.specs import AGENT_TYPES, DatasetSpecs
 from twm_highway.config import FEATURES, HighwayConfig
 from twm_highway.geometry import build_curve
 from twm_highway.model import build
@@ -33,7 +33,7 @@ SMALL: dict[str, Any] = {
 def make(**fields: Any) -> ScenarioDataset:
     config = HighwayConfig(**{**SMALL, **fields})
     seen, action = config.observations()
-    dataset = build(config, DatasetGiven(seen=seen, action=action))
+    dataset = build(config, DatasetSpecs(obs_spec=seen, action=action))
     assert isinstance(dataset, ScenarioDataset)
     return dataset
 
@@ -160,11 +160,11 @@ def test_agents_enter_and_leave(dataset: ScenarioDataset) -> None:
 
 def test_batches_hold_exactly_the_keys_of_the_spec(dataset: ScenarioDataset) -> None:
     batch = dataset.windows("val").batch([0, 1])
-    assert set(batch) == {*dataset.seen.names, "action"}
+    assert set(batch) == {*dataset.obs_spec.names, "action"}
     assert dataset.action is not None
     assert batch["action"].shape[-1] == dataset.action.width
     assert batch["agents.state"].shape[-1] == len(FEATURES)
-    assert batch["agents.state"].shape[1] == dataset.seen.context + dataset.seen.horizon
+    assert batch["agents.state"].shape[1] == dataset.obs_spec.context + dataset.obs_spec.horizon
     assert "action" not in make(train_sites=("bends-2",)).windows("val").batch([0])
 
 
@@ -189,7 +189,7 @@ def test_the_fingerprint_names_seed_and_config(dataset: ScenarioDataset) -> None
 def test_the_observed_part_does_not_know_the_future(dataset: ScenarioDataset, split: str) -> None:
     """A run that is cut off after the observed steps gives the same observed steps, bit for bit."""
     windows = dataset.windows(split)
-    context = dataset.seen.context
+    context = dataset.obs_spec.context
     whole = windows.batch([0])
     shorter = make(actions=True, run_seconds=6.0).windows(split).batch([0])
     n = shorter["agents.state"].shape[2]
@@ -199,11 +199,11 @@ def test_the_observed_part_does_not_know_the_future(dataset: ScenarioDataset, sp
 
 def test_a_test_window_has_trouble_with_constant_velocity(dataset: ScenarioDataset) -> None:
     batch = dataset.windows("test").batch(range(len(dataset.windows("test"))))
-    index = dataset.seen.get("agents.state").index
+    index = dataset.obs_spec.get("agents.state").index
     state, exists = batch["agents.state"].numpy(), batch["agents.exists"].numpy()
-    now = dataset.seen.context - 1
+    now = dataset.obs_spec.context - 1
     there = exists[:, now] & exists[:, -1]
-    seconds = (state.shape[1] - 1 - now) * dataset.seen.dt
+    seconds = (state.shape[1] - 1 - now) * dataset.obs_spec.dt
     miss = [
         state[:, -1, :, index(p)] - state[:, now, :, index(p)] - seconds * state[:, now, :, index(v)] for p, v in (("x", "vx"), ("y", "vy"))
     ]

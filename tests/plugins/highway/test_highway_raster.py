@@ -13,7 +13,7 @@ from twm_core.data.dataset import Batch
 from twm_core.data.roads.raster import Pose, to_pixels
 from twm_core.data.schema import RASTER_CHANNELS
 from twm_core.data.windows.scenario_dataset import ScenarioDataset
-from twm_core.specs import DatasetGiven
+from twm_core.specs import DatasetSpecs
 from twm_highway.config import HighwayConfig
 from twm_highway.model import build
 
@@ -25,7 +25,7 @@ def make(**fields: Any) -> ScenarioDataset:
     sites = {"train_sites": ("on-ramp-3",), "test_sites": ("bends-2",)}
     config = HighwayConfig(**{**small, **sites, "raster": True, "raster_size": SIZE, "metres_per_pixel": 1.0, **fields})
     seen, action = config.observations()
-    dataset = build(config, DatasetGiven(seen=seen, action=action))
+    dataset = build(config, DatasetSpecs(obs_spec=seen, action=action))
     assert isinstance(dataset, ScenarioDataset)
     return dataset
 
@@ -38,7 +38,7 @@ def dataset() -> ScenarioDataset:
 def under_vehicles(dataset: ScenarioDataset, batch: Batch, channel: str, *, lane_centre: bool = False) -> Tensor:
     """The channel's value, 0 to 1, at every vehicle inside the raster (or at the centre of its lane beside it)."""
     state, exists = batch["agents.state"].double().numpy(), batch["agents.exists"].numpy()
-    at = {n: state[..., dataset.seen.get("agents.state").index(n)] for n in ("x", "y", "heading", "lane_offset", "lane_angle")}
+    at = {n: state[..., dataset.obs_spec.get("agents.state").index(n)] for n in ("x", "y", "heading", "lane_offset", "lane_angle")}
     if lane_centre:
         along = at["heading"] - at["lane_angle"]
         at["x"], at["y"] = at["x"] + at["lane_offset"] * np.sin(along), at["y"] - at["lane_offset"] * np.cos(along)
@@ -69,7 +69,7 @@ def test_vehicles_drive_on_the_drivable_area_and_lanes_have_their_centre_lines(
 
 def test_the_scene_is_in_the_middle_and_drives_along_the_columns(dataset: ScenarioDataset) -> None:
     batch = dataset.windows("train").batch([0, 1])
-    state, pose = dataset.seen.get("agents.state"), dataset.seen.get("map.pose")
+    state, pose = dataset.obs_spec.get("agents.state"), dataset.obs_spec.get("map.pose")
     here = batch["agents.exists"][:, 0]
     for b in range(2):
         first = batch["agents.state"][b, 0][here[b]]

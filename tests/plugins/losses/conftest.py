@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from twm_core import LatentSpec, LossGiven, OutputKey, OutputSpec
+from twm_core import LatentSpec, LossSpecs, OutputKey, OutputSpec
 from twm_core.data.schema import traffic_observations
 from twm_core.nn.distributions import Bernoulli, Distribution, Normal
 from twm_core.nn.interfaces import Belief, Features, Outputs, Rollout
@@ -103,11 +103,11 @@ class Drive:
         self.futures = futures.masked_fill(~self.here[:, None, ..., None], torch.nan).requires_grad_()
 
     @property
-    def given(self) -> LossGiven:
+    def specs(self) -> LossSpecs:
         """What `build` receives."""
         output = OutputSpec(keys=(OutputKey(key="agents.state", distribution="normal", features=self.names),))
         seen = traffic_observations(features=self.seen_names, dt=0.1, context=self.start, horizon=3, protocol="p")
-        return LossGiven(output=output, latent=LatentSpec(layout="agents", width=2), seen=seen)
+        return LossSpecs(output=output, latent=LatentSpec(layout="agents", width=2), obs_spec=seen)
 
     def outputs(self, **changed: Any) -> Outputs:
         """Every branch decodes the same leaf."""

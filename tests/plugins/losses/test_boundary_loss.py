@@ -10,7 +10,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from twm_core import LossGiven, ObservationSpec
+from twm_core import LossSpecs, ObservationSpec
 from twm_core.data.schema import RASTER_CHANNELS, traffic_observations
 from twm_core.nn.interfaces import Statistical
 from twm_core.nn.world_model import LossTerm, WorldModel
@@ -36,7 +36,7 @@ def on_map(drive: Any, **options: Any) -> Boundary:
     raster[1, 0] = 255 * (torch.rand(SIZE, SIZE, generator=torch.Generator().manual_seed(5)) < 0.03)
     drive.batch["map.raster"] = raster
     drive.batch["map.pose"] = torch.tensor([[0.5, -0.3, 0.4, 1.0], [-1.0, 0.2, -2.0, 0.7]])
-    return build(BoundaryConfig(**options), LossGiven(output=drive.given.output, latent=drive.given.latent, seen=mapped(drive)))
+    return build(BoundaryConfig(**options), LossSpecs(output=drive.specs.output, latent=drive.specs.latent, obs_spec=mapped(drive)))
 
 
 def positions(drive: Any) -> list[tuple[int, float, float]]:
@@ -118,7 +118,7 @@ def test_the_gradient_leads_back_to_the_road(drive: Any) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_outside_a_range_it_equals_a_plain_loop(drives: Any, seed: int, box: Any) -> None:
     drive = drives(seed)
-    loss = build(BoundaryConfig(box=box, margin=0.25, beta=0.5, futures=2.0, samples=3), drive.given)
+    loss = build(BoundaryConfig(box=box, margin=0.25, beta=0.5, futures=2.0, samples=3), drive.specs)
     loss.collect_statistics(drive.batch)
     if box is None:
         x, y = (drive.true(n)[drive.exists.numpy()] for n in ("x", "y"))
@@ -141,14 +141,14 @@ def test_outside_a_range_it_equals_a_plain_loop(drives: Any, seed: int, box: Any
 
 def test_the_range_of_the_data_goes_with_the_weights_and_a_given_box_does_not_learn(drives: Any) -> None:
     drive = drives()
-    loss = build(BoundaryConfig(), drive.given)
+    loss = build(BoundaryConfig(), drive.specs)
     assert loss(drive.outputs(), drive.batch)["prediction"].item() == 0  # before any data nothing is outside
     loss.collect_statistics(drives(presence=0.0).batch)
     loss.collect_statistics(drive.batch)
     x = drive.true("x")[drive.exists.numpy()]
     assert loss.state_dict()["low"][0].item() == pytest.approx(x.min())
     assert loss.state_dict()["high"][0].item() == pytest.approx(x.max())
-    fixed = build(BoundaryConfig(box=(0, 1, 0, 1)), drive.given)
+    fixed = build(BoundaryConfig(box=(0, 1, 0, 1)), drive.specs)
     fixed.collect_statistics(drive.batch)
     assert torch.equal(fixed.low, torch.zeros(2))
 
@@ -160,10 +160,10 @@ def test_training_shows_the_data_to_losses(drive: Any) -> None:
         geometric = False
 
     config = BoundaryConfig()
-    term = LossTerm(config=config, loss=build(config, drive.given))
+    term = LossTerm(config=config, loss=build(config, drive.specs))
     nothing: Any = Nothing()
     parts: dict[str, Any] = {"encoders": {}, "fusion": nothing, "dynamics": nothing, "decoders": {}, "losses": {"boundary": term}}
-    model = WorldModel(**parts, seen=drive.given.seen, action=None, output=drive.given.output)
+    model = WorldModel(**parts, obs_spec=drive.specs.obs_spec, action=None, output=drive.specs.output)
     model.collect_statistics(drive.batch)
     assert model.state_dict()["losses.boundary.low"][0].item() == pytest.approx(drive.true("x")[drive.exists.numpy()].min())
 
@@ -180,17 +180,17 @@ def test_an_empty_scene_costs_nothing_and_trains_nothing(drives: Any, mode: Any)
 
 
 def test_the_map_is_used_where_there_is_one(drive: Any) -> None:
-    given = drive.given
+    given = drive.specs
     assert build(BoundaryConfig(), given).pose is None
     assert on_map(drive).pose == [0, 1, 2, 3]
     assert on_map(drive, mode="range").pose is None
-    refused = BoundaryConfig(mode="map").accepts(given.output, given.latent, given.seen)
+    refused = BoundaryConfig(mode="map").accepts(given.output, given.latent, given.obs_spec)
     assert refused is not None
     assert refused.needs == "key 'map.raster'"
     assert refused.remedy == "set loss.boundary.mode to 'range', or dataset.raster to true"
     assert BoundaryConfig(mode="map").accepts(given.output, given.latent, mapped(drive)) is None
-    assert BoundaryConfig(mode="range").accepts(given.output, given.latent, given.seen) is None
-    refused = BoundaryConfig(futures=1.0).accepts(given.output, given.latent, given.seen.model_copy(update={"horizon": 0}))
+    assert BoundaryConfig(mode="range").accepts(given.output, given.latent, given.obs_spec) is None
+    refused = BoundaryConfig(futures=1.0).accepts(given.output, given.latent, given.obs_spec.model_copy(update={"horizon": 0}))
     assert refused is not None
     assert refused.remedy == "set loss.boundary.futures to 0"
 

@@ -10,13 +10,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from twm_core import LatentSpec, LossGiven, OutputKey, OutputSpec
+from twm_core import LatentSpec, LossSpecs, OutputKey, OutputSpec
 from twm_core.data.schema import traffic_observations
 from twm_losses.config import HuberConfig
 from twm_losses.huber import Huber, build
 
 LATENT = LatentSpec(layout="agents", width=2)
-SEEN = traffic_observations(features=("vy", "vx", "heading", "y", "x"), dt=0.1, context=2, horizon=2, protocol="p")
+OBS_SPEC = traffic_observations(features=("vy", "vx", "heading", "y", "x"), dt=0.1, context=2, horizon=2, protocol="p")
 
 
 def huber(e: float, beta: float) -> float:
@@ -70,13 +70,13 @@ def test_a_factor_of_zero_leaves_the_branch_out(scene: Any, left_out: str) -> No
 
 def test_features_are_found_by_name_whatever_the_order() -> None:
     output = OutputSpec(keys=(OutputKey(key="agents.state", distribution="normal", features=("x", "y", "vy")),))
-    assert build(HuberConfig(), LossGiven(output=output, latent=LATENT, seen=SEEN)).features == [4, 3, 0]
+    assert build(HuberConfig(), LossSpecs(output=output, latent=LATENT, obs_spec=OBS_SPEC)).features == [4, 3, 0]
 
 
 def test_it_needs_decoded_states() -> None:
-    refused = HuberConfig().accepts(OutputSpec(), LATENT, SEEN)
+    refused = HuberConfig().accepts(OutputSpec(), LATENT, OBS_SPEC)
     assert refused is not None
     assert refused.message == "needs a decoder that returns 'agents.state', got output(nothing)"
     assert refused.remedy == "add --decoder agents"
     output = OutputSpec(keys=(OutputKey(key="agents.state", distribution="motion"),))
-    assert HuberConfig().accepts(output, LATENT, SEEN) is None
+    assert HuberConfig().accepts(output, LATENT, OBS_SPEC) is None

@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from twm_core import Feature, KeySpec, LatentSpec, LossGiven, Mismatch, ObservationSpec, OutputKey, OutputSpec
+from twm_core import Feature, KeySpec, LatentSpec, LossSpecs, Mismatch, ObservationSpec, OutputKey, OutputSpec
 from twm_core.nn.distributions import Classes, Continue, Distribution, SymlogMSE, TwoHot, symexp_bins
 from twm_core.nn.interfaces import Belief, Features, Outputs
 from twm_losses import mse, nll
@@ -21,7 +21,7 @@ from twm_losses.masks import known
 B, T, D, C = 2, 4, 3, 5
 LATENT = LatentSpec(layout="scene", width=8)
 NOTHING = Belief(state=None, features=Features(None, None), distribution=None)
-SEEN = ObservationSpec(
+OBS_SPEC = ObservationSpec(
     keys=(
         KeySpec(key="vector.own", axes="B T D", shape=(D,)),
         KeySpec(key="vector.kind", axes="B T", dtype="int64", classes=C),
@@ -40,7 +40,7 @@ OUTPUT = OutputSpec(
         OutputKey(key="continue", distribution="continue"),
     )
 )
-GIVEN = LossGiven(output=OUTPUT, latent=LATENT, seen=SEEN)
+GIVEN = LossSpecs(output=OUTPUT, latent=LATENT, obs_spec=OBS_SPEC)
 
 
 def batch() -> dict[str, Tensor]:
@@ -71,10 +71,10 @@ def outputs(raw: dict[str, Tensor]) -> Outputs:
     return Outputs(NOTHING, NOTHING, here, ahead, None)
 
 
-def terms(config: KeyedConfig, given: LossGiven = GIVEN, raw: dict[str, Tensor] | None = None, **changed: Tensor) -> dict[str, Tensor]:
+def terms(config: KeyedConfig, specs: LossSpecs = GIVEN, raw: dict[str, Tensor] | None = None, **changed: Tensor) -> dict[str, Tensor]:
     build: Any = nll.build if isinstance(config, NLLConfig) else mse.build
     found = {k.replace("__", "."): v for k, v in changed.items()}
-    return build(config, given)(outputs(leaves() if raw is None else raw), {**batch(), **found})
+    return build(config, specs)(outputs(leaves() if raw is None else raw), {**batch(), **found})
 
 
 @torch.no_grad()
@@ -149,14 +149,14 @@ def normal_surprise(loc: list[float], value: list[float]) -> float:
 def test_states_and_existence_of_agents_count_where_huber_and_existence_count_them(scene: Any) -> None:
     state = KeySpec(key="agents.state", axes="B T A F", shape=(3,), features=tuple(Feature(name=n) for n in "xzy"))
     exists = KeySpec(key="agents.exists", axes="B T A", dtype="bool")
-    seen = ObservationSpec(keys=(state, exists), dt=0.2, context=3, horizon=4)
+    obs_spec = ObservationSpec(keys=(state, exists), dt=0.2, context=3, horizon=4)
     output = OutputSpec(
         keys=(
             OutputKey(key="agents.state", distribution="normal", features=scene.decoded),
             OutputKey(key="agents.exists", distribution="bernoulli"),
         )
     )
-    given = LossGiven(output=output, latent=LatentSpec(layout="agents", width=4), seen=seen)
+    specs = LossSpecs(output=output, latent=LatentSpec(layout="agents", width=4), obs_spec=obs_spec)
     b_, t_, a_ = scene.exists.shape
     states, existence, squares = [], [], []
     for b in range(b_):
@@ -170,10 +170,10 @@ def test_states_and_existence_of_agents_count_where_huber_and_existence_count_th
                 if scene.exists[b, :t, a].any():
                     logit = float(scene.logit[b, t, a])
                     existence.append(math.log1p(math.exp(-logit if here else logit)))
-    found = nll.build(NLLConfig(), given)(scene.outputs(), scene.batch)
+    found = nll.build(NLLConfig(), specs)(scene.outputs(), scene.batch)
     np.testing.assert_allclose(found["agents.state.reconstruction"].item(), np.mean(states), rtol=1e-5)
     np.testing.assert_allclose(found["agents.exists.reconstruction"].item(), np.mean(existence), rtol=1e-5)
-    found = mse.build(MSEConfig(keys="agents.state"), given)(scene.outputs(), scene.batch)
+    found = mse.build(MSEConfig(keys="agents.state"), specs)(scene.outputs(), scene.batch)
     np.testing.assert_allclose(found["agents.state.reconstruction"].item(), np.mean(squares), rtol=1e-5)
 
 
@@ -193,10 +193,10 @@ def test_branches_are_those_with_a_factor() -> None:
 )
 def test_a_choice_that_matches_nothing_is_refused(options: dict[str, Any], output: OutputSpec, needs: str, remedy: str) -> None:
     for config in (NLLConfig(**options), MSEConfig(**options)):
-        refused = config.accepts(output, LATENT, SEEN)
+        refused = config.accepts(output, LATENT, OBS_SPEC)
         assert isinstance(refused, Mismatch)
         assert (refused.needs, refused.remedy) == (needs, remedy.format(config.called))
-    assert NLLConfig().accepts(OUTPUT, LATENT, SEEN) is None
+    assert NLLConfig().accepts(OUTPUT, LATENT, OBS_SPEC) is None
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def too_sharp(step: Step, limit: float) -> float:
 def test_gaps_equal_a_plain_loop(drives: Any, seed: int, rule: Any) -> None:
     drive = drives(seed)
     config = KinematicConfig(prediction=2.0, futures=0.5, samples=3, rule=rule, beta=3.0)
-    terms = build(config, drive.given)(drive.outputs(), drive.batch)
+    terms = build(config, drive.specs)(drive.outputs(), drive.batch)
     assert set(terms) == {"prediction", "rollout"}
     expected = [2 * np.mean([gap(x, rule, 3.0) for x in predictions(drive)]), 0.5 * np.mean([gap(x, rule, 3.0) for x in futures(drive)])]
     np.testing.assert_allclose([terms["prediction"].item(), terms["rollout"].item()], expected, rtol=1e-5)
@@ -72,7 +72,7 @@ def test_penalties_beyond_the_limits_equal_a_plain_loop(drives: Any, seed: int) 
     config = KinematicConfig(
         prediction=2.0, futures=0.5, samples=3, acceleration=3.0, max_acceleration=20.0, yaw_rate=0.1, max_yaw_rate=10.0
     )
-    terms = build(config, drive.given)(drive.outputs(), drive.batch)
+    terms = build(config, drive.specs)(drive.outputs(), drive.batch)
     for name, factor, steps in (("prediction", 2.0, list(predictions(drive))), ("rollout", 0.5, list(futures(drive)))):
         fast, sharp = (np.mean([f(x, limit) for x in steps]) for f, limit in ((too_fast, 20.0), (too_sharp, 10.0)))
         np.testing.assert_allclose(terms[f"{name}_acceleration"].item(), 3 * factor * fast, rtol=1e-5)
@@ -81,7 +81,7 @@ def test_penalties_beyond_the_limits_equal_a_plain_loop(drives: Any, seed: int) 
 
 def test_it_reads_its_own_samples_and_steps_of_a_larger_rollout(drive: Any) -> None:
     config = KinematicConfig(prediction=0.0, futures=1.0, samples=2, steps=2)
-    terms = build(config, drive.given)(drive.outputs(), drive.batch)
+    terms = build(config, drive.specs)(drive.outputs(), drive.batch)
     np.testing.assert_allclose(terms["rollout"].item(), np.mean([gap(x, "trapezoid", 1.0) for x in futures(drive, 2, 2)]), rtol=1e-5)
 
 
@@ -94,7 +94,7 @@ def test_uniform_motion_is_consistent(drive: Any) -> None:
     state = torch.stack([motion[n] for n in drive.names], -1)
     drive.decoded.data, drive.futures.data = state, state[:, None, drive.start :].repeat(1, 3, 1, 1, 1)
     config = KinematicConfig(futures=1.0, samples=3, acceleration=1.0, max_acceleration=0.1, yaw_rate=1.0, max_yaw_rate=0.1)
-    terms = build(config, drive.given)(drive.outputs(), drive.batch)
+    terms = build(config, drive.specs)(drive.outputs(), drive.batch)
     assert {k: pytest.approx(v.item(), abs=1e-6) for k, v in terms.items()} == dict.fromkeys(terms, 0)
     sum(terms.values()).backward()
     assert drive.decoded.grad.isfinite().all()
@@ -103,7 +103,7 @@ def test_uniform_motion_is_consistent(drive: Any) -> None:
 
 def test_agents_that_do_not_count_have_no_gradient(drive: Any) -> None:
     config = KinematicConfig(futures=1.0, samples=3, acceleration=1.0, max_acceleration=0.1, yaw_rate=1.0, max_yaw_rate=0.1)
-    sum(build(config, drive.given)(drive.outputs(), drive.batch).values()).backward()
+    sum(build(config, drive.specs)(drive.outputs(), drive.batch).values()).backward()
     assert drive.decoded.grad.isfinite().all()
     assert drive.futures.grad.isfinite().all()
     assert torch.equal((drive.decoded.grad != 0).any(-1), drive.moved)
@@ -112,7 +112,7 @@ def test_agents_that_do_not_count_have_no_gradient(drive: Any) -> None:
 
 def test_an_empty_scene_costs_nothing_and_trains_nothing(drives: Any) -> None:
     drive = drives(presence=0.0)
-    terms = build(KinematicConfig(futures=1.0, acceleration=1.0, yaw_rate=1.0), drive.given)(drive.outputs(), drive.batch)
+    terms = build(KinematicConfig(futures=1.0, acceleration=1.0, yaw_rate=1.0), drive.specs)(drive.outputs(), drive.batch)
     sum(terms.values()).backward()
     assert {v.item() for v in terms.values()} == {0}
     assert not drive.decoded.grad.any()
@@ -129,4 +129,4 @@ def test_it_asks_for_a_rollout_only_where_futures_have_a_factor() -> None:
 
 def test_without_a_rollout_it_says_why(drive: Any) -> None:
     with pytest.raises(PluginError, match="loss kinematic: the world model made no rollout"):
-        build(KinematicConfig(futures=1.0), drive.given)(drive.outputs(rollout=None), drive.batch)
+        build(KinematicConfig(futures=1.0), drive.specs)(drive.outputs(rollout=None), drive.batch)

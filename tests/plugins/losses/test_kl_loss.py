@@ -11,14 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from twm_core import LatentSpec, LossGiven, OutputSpec, PluginError
+from twm_core import LatentSpec, LossSpecs, OutputSpec, PluginError
 from twm_core.data.schema import MOTION, traffic_observations
 from twm_core.nn.distributions import Categorical, Normal
 from twm_core.nn.interfaces import Belief, Features
 from twm_losses.config import KLConfig
 from twm_losses.kl import KL, build
 
-SEEN = traffic_observations(features=MOTION, dt=0.1, context=3, horizon=4, protocol="p")
+OBS_SPEC = traffic_observations(features=MOTION, dt=0.1, context=3, horizon=4, protocol="p")
 
 
 def logits(seed: int, *lead: int) -> Tensor:
@@ -189,11 +189,11 @@ def test_dynamics_that_declare_chance_but_give_none_are_refused(scene: Any) -> N
 
 
 def test_it_needs_chance_and_masks_by_the_layout() -> None:
-    refused = KLConfig().accepts(OutputSpec(), LatentSpec(layout="agents", width=2), SEEN)
+    refused = KLConfig().accepts(OutputSpec(), LatentSpec(layout="agents", width=2), OBS_SPEC)
     assert refused is not None
     assert refused.needs == "a stochastic latent (gaussian or categorical)"
     assert refused.remedy == "choose --dynamics rssm-cat"
     for layout, agents in (("agents", True), ("scene", False)):
         latent = LatentSpec(layout=layout, width=2, family="gaussian")  # pyrefly: ignore[bad-argument-type]
-        assert KLConfig().accepts(OutputSpec(), latent, SEEN) is None
-        assert build(KLConfig(), LossGiven(output=OutputSpec(), latent=latent, seen=SEEN)).agents == agents
+        assert KLConfig().accepts(OutputSpec(), latent, OBS_SPEC) is None
+        assert build(KLConfig(), LossSpecs(output=OutputSpec(), latent=latent, obs_spec=OBS_SPEC)).agents == agents

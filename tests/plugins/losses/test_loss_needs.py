@@ -12,7 +12,7 @@ from twm_losses.config import ExistenceConfig, HuberConfig, RolloutConfig
 from twm_losses.motion.config import AngleConfig, BoundaryConfig, KinematicConfig, VelocityDirectionConfig, WTAConfig
 
 LATENT = LatentSpec(layout="agents", width=2)
-SEEN = traffic_observations(features=MOTION, dt=0.1, context=2, horizon=2, protocol="p")
+OBS_SPEC = traffic_observations(features=MOTION, dt=0.1, context=2, horizon=2, protocol="p")
 SENSORS = ObservationSpec(keys=(KeySpec(key="vector.own", axes="B T D", shape=(2,)),), dt=0.1, context=2, horizon=2)
 EVERY = [HuberConfig, RolloutConfig, AngleConfig, VelocityDirectionConfig, KinematicConfig, BoundaryConfig, WTAConfig]
 
@@ -21,20 +21,20 @@ def states(*features: str) -> OutputSpec:
     return OutputSpec(keys=(OutputKey(key="agents.state", distribution="motion-mixture", features=features),))
 
 
-def refusal(config: Any, output: OutputSpec, seen: ObservationSpec) -> Mismatch:
-    refused = config.accepts(output, LATENT, seen)
+def refusal(config: Any, output: OutputSpec, obs_spec: ObservationSpec) -> Mismatch:
+    refused = config.accepts(output, LATENT, obs_spec)
     assert refused is not None
     return refused
 
 
 @pytest.mark.parametrize("config", EVERY)
 def test_every_loss_on_states_takes_a_decoder_of_motion(config: Any) -> None:
-    assert config().accepts(states(*MOTION), LATENT, SEEN) is None
+    assert config().accepts(states(*MOTION), LATENT, OBS_SPEC) is None
 
 
 @pytest.mark.parametrize("config", EVERY)
 def test_every_loss_on_states_needs_a_decoder_and_the_truth(config: Any) -> None:
-    refused = refusal(config(), OutputSpec(), SEEN)
+    refused = refusal(config(), OutputSpec(), OBS_SPEC)
     assert refused.message == "needs a decoder that returns 'agents.state', got output(nothing)"
     assert refused.remedy == "add --decoder agents"
     refused = refusal(config(), states(*MOTION), SENSORS)
@@ -61,14 +61,14 @@ def test_existence_needs_the_truth_too() -> None:
 )
 def test_features_are_needed_by_name_on_both_sides(config: Any, missing: str) -> None:
     rest = [n for n in MOTION if n != missing]
-    assert refusal(config, states(*rest), SEEN).message == (
+    assert refusal(config, states(*rest), OBS_SPEC).message == (
         f"needs decoded features {missing!r} of 'agents.state', got features {', '.join(rest)}"
     )
-    state = SEEN.get("agents.state")
+    state = OBS_SPEC.get("agents.state")
     poorer = state.model_copy(update={"features": tuple(f for f in state.features if f.name != missing)})
-    seen = SEEN.model_copy(update={"keys": tuple(poorer if k.key == state.key else k for k in SEEN.keys)})
+    obs_spec = OBS_SPEC.model_copy(update={"keys": tuple(poorer if k.key == state.key else k for k in OBS_SPEC.keys)})
     assert (
-        refusal(config, states(*MOTION), seen).message
+        refusal(config, states(*MOTION), obs_spec).message
         == f"needs features {missing!r} in key 'agents.state', got features {', '.join(rest)}"
     )
 
@@ -83,11 +83,11 @@ def test_features_are_needed_by_name_on_both_sides(config: Any, missing: str) ->
     ],
 )
 def test_futures_need_windows_with_predicted_steps(config: Any, remedy: str) -> None:
-    refused = refusal(config, states(*MOTION), SEEN.model_copy(update={"horizon": 0}))
+    refused = refusal(config, states(*MOTION), OBS_SPEC.model_copy(update={"horizon": 0}))
     assert refused.needs == "windows with predicted steps"
     assert refused.remedy == remedy
 
 
 def test_losses_that_need_no_futures_take_windows_without_predicted_steps() -> None:
     for config in (AngleConfig(), VelocityDirectionConfig(), KinematicConfig(), BoundaryConfig()):
-        assert config.accepts(states(*MOTION), LATENT, SEEN.model_copy(update={"horizon": 0})) is None
+        assert config.accepts(states(*MOTION), LATENT, OBS_SPEC.model_copy(update={"horizon": 0})) is None

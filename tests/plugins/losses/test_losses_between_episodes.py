@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from twm_core import LossGiven, OutputKey, OutputSpec
+from twm_core import LossSpecs, OutputKey, OutputSpec
 from twm_core.nn.distributions import HasModes, Normal
 from twm_core.nn.interfaces import Belief, Features
 from twm_losses import huber, wta
@@ -35,16 +35,16 @@ class TwoModes(Normal):
 
 
 def losses(drive: Any) -> dict[str, Any]:
-    given: LossGiven = drive.given
+    specs: LossSpecs = drive.specs
     modes = OutputSpec(keys=(OutputKey(key="agents.state", distribution="motion-mixture", features=drive.names),))
     return {
-        "huber": huber.build(HuberConfig(), given),
-        "angle": angle.build(AngleConfig(reconstruction=1, prediction=1), given),
-        "velocity-direction": velocity_direction.build(VelocityDirectionConfig(reconstruction=1, prediction=1), given),
-        "kinematic": kinematic.build(KinematicConfig(prediction=1, futures=1, acceleration=1, yaw_rate=1), given),
-        "boundary": boundary.build(BoundaryConfig(mode="range", box=(-1, 1, -1, 1), prediction=1, futures=1), given),
+        "huber": huber.build(HuberConfig(), specs),
+        "angle": angle.build(AngleConfig(reconstruction=1, prediction=1), specs),
+        "velocity-direction": velocity_direction.build(VelocityDirectionConfig(reconstruction=1, prediction=1), specs),
+        "kinematic": kinematic.build(KinematicConfig(prediction=1, futures=1, acceleration=1, yaw_rate=1), specs),
+        "boundary": boundary.build(BoundaryConfig(mode="range", box=(-1, 1, -1, 1), prediction=1, futures=1), specs),
         "rollout": RolloutLoss(config=RolloutConfig(samples=3), truth=[1, 4], decoded=[4, 3], existence=False, agents=True),
-        "wta": wta.build(WTAConfig(), given.model_copy(update={"output": modes})),
+        "wta": wta.build(WTAConfig(), specs.model_copy(update={"output": modes})),
     }
 
 

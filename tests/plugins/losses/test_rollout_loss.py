@@ -11,13 +11,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from twm_core import LatentSpec, LossGiven, OutputKey, OutputSpec, PluginError
+from twm_core import LatentSpec, LossSpecs, OutputKey, OutputSpec, PluginError
 from twm_core.data.schema import traffic_observations
 from twm_losses.config import RolloutConfig
 from twm_losses.rollout import RolloutLoss, build
 
 LATENT = LatentSpec(layout="agents", width=2)
-SEEN = traffic_observations(features=("vy", "vx", "heading", "y", "x"), dt=0.1, context=2, horizon=2, protocol="p")
+OBS_SPEC = traffic_observations(features=("vy", "vx", "heading", "y", "x"), dt=0.1, context=2, horizon=2, protocol="p")
 
 
 def make(scene: Any, **options: Any) -> RolloutLoss:
@@ -152,18 +152,18 @@ def test_existence_is_left_out_at_factor_zero_and_where_it_is_not_decoded(scene:
 
 def test_positions_are_found_by_name_on_both_sides() -> None:
     output = OutputSpec(keys=(OutputKey(key="agents.state", distribution="motion", features=("vx", "x", "y")),))
-    loss = build(RolloutConfig(), LossGiven(output=output, latent=LATENT, seen=SEEN))
+    loss = build(RolloutConfig(), LossSpecs(output=output, latent=LATENT, obs_spec=OBS_SPEC))
     assert (loss.truth, loss.decoded, loss.existence) == ([4, 3], [1, 2], False)
 
 
 def test_it_needs_positions_and_windows_with_predicted_steps() -> None:
     output = OutputSpec(keys=(OutputKey(key="agents.state", distribution="motion", features=("vx", "x", "y")),))
-    assert RolloutConfig().accepts(output, LATENT, SEEN) is None
-    refused = RolloutConfig().accepts(output, LATENT, SEEN.model_copy(update={"horizon": 0}))
+    assert RolloutConfig().accepts(output, LATENT, OBS_SPEC) is None
+    refused = RolloutConfig().accepts(output, LATENT, OBS_SPEC.model_copy(update={"horizon": 0}))
     assert refused is not None
     assert refused.needs == "windows with predicted steps"
     nameless = OutputSpec(keys=(OutputKey(key="agents.state", distribution="motion"),))
-    refused = RolloutConfig().accepts(nameless, LATENT, SEEN)
+    refused = RolloutConfig().accepts(nameless, LATENT, OBS_SPEC)
     assert refused is not None
     assert refused.message == "needs decoded features 'x', 'y' of 'agents.state', got features without names"
 
@@ -180,4 +180,4 @@ def test_it_asks_for_as_many_futures_as_its_config_says() -> None:
     assert request is not None
     assert (request.samples, request.steps, request.grow) == (5, 7, 100)
     assert config.branches() == {"rollout"}
-    assert config.accepts(OutputSpec(), LATENT, SEEN) is not None
+    assert config.accepts(OutputSpec(), LATENT, OBS_SPEC) is not None

@@ -22,7 +22,7 @@ def velocities(drive: Any) -> tuple[Any, Any]:
 def test_it_equals_numpy_over_agents_that_are_fast_enough(drives: Any, seed: int, threshold: float) -> None:
     drive = drives(seed)
     config = VelocityDirectionConfig(threshold=threshold, reconstruction=0.5, prediction=2.0)
-    terms = build(config, drive.given)(drive.outputs(), drive.batch)
+    terms = build(config, drive.specs)(drive.outputs(), drive.batch)
     u, v = velocities(drive)
     with np.errstate(invalid="ignore"):
         counted = drive.moved.numpy() & (np.linalg.norm(v, axis=-1) > threshold)
@@ -33,14 +33,14 @@ def test_it_equals_numpy_over_agents_that_are_fast_enough(drives: Any, seed: int
 
 
 def test_slow_agents_are_not_trained(drive: Any) -> None:
-    build(VelocityDirectionConfig(threshold=3.0), drive.given)(drive.outputs(), drive.batch)["prediction"].backward()
+    build(VelocityDirectionConfig(threshold=3.0), drive.specs)(drive.outputs(), drive.batch)["prediction"].backward()
     speed = torch.from_numpy(np.linalg.norm(velocities(drive)[1], axis=-1))
     assert drive.decoded.grad.isfinite().all()
     assert torch.equal((drive.decoded.grad != 0).any(dim=-1), drive.moved & (speed > 3.0))
 
 
 def test_the_decoded_speed_does_not_matter(drive: Any) -> None:
-    loss = build(VelocityDirectionConfig(), drive.given)
+    loss = build(VelocityDirectionConfig(), drive.specs)
     before = loss(drive.outputs(), drive.batch)["prediction"].item()
     drive.decoded.data *= 10
     assert loss(drive.outputs(), drive.batch)["prediction"].item() == pytest.approx(before, rel=1e-5)
@@ -48,7 +48,7 @@ def test_the_decoded_speed_does_not_matter(drive: Any) -> None:
 
 def test_a_decoded_velocity_of_zero_costs_one_and_has_a_finite_gradient(drive: Any) -> None:
     drive.decoded.data.zero_()
-    term = build(VelocityDirectionConfig(), drive.given)(drive.outputs(), drive.batch)["prediction"]
+    term = build(VelocityDirectionConfig(), drive.specs)(drive.outputs(), drive.batch)["prediction"]
     term.backward()
     assert term.item() == pytest.approx(1)
     assert drive.decoded.grad.isfinite().all()
@@ -56,7 +56,7 @@ def test_a_decoded_velocity_of_zero_costs_one_and_has_a_finite_gradient(drive: A
 
 def test_a_scene_in_which_nobody_moves_costs_nothing_and_trains_nothing(drive: Any) -> None:
     drive.batch["agents.state"] = torch.where(drive.exists[..., None], 0.0, torch.nan).repeat(1, 1, 1, 5)
-    term = build(VelocityDirectionConfig(), drive.given)(drive.outputs(), drive.batch)["prediction"]
+    term = build(VelocityDirectionConfig(), drive.specs)(drive.outputs(), drive.batch)["prediction"]
     term.backward()
     assert term.item() == 0
     assert not drive.decoded.grad.any()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from twm_core import LatentSpec, LossGiven, OutputKey, OutputSpec, PluginError
+from twm_core import LatentSpec, LossSpecs, OutputKey, OutputSpec, PluginError
 from twm_core.nn.distributions import Normal
 from twm_core.nn.interfaces import Outputs
 from twm_losses.motion.config import WTAConfig
@@ -44,7 +44,7 @@ def with_modes(drive: Any, modes: int = 3) -> tuple[Tensor, Tensor, Outputs]:
 
 
 def make(drive: Any, **options: Any) -> WTA:
-    return build(WTAConfig(**{"samples": 3, **options}), LossGiven(output=OUTPUT, latent=LATENT, seen=drive.given.seen))
+    return build(WTAConfig(**{"samples": 3, **options}), LossSpecs(output=OUTPUT, latent=LATENT, obs_spec=drive.specs.obs_spec))
 
 
 def huber(e: float, beta: float) -> float:
@@ -137,12 +137,12 @@ def test_a_single_mode_wins_whatever_epsilon_is(drive: Any) -> None:
 
 
 def test_it_needs_a_decoder_with_several_modes(drive: Any) -> None:
-    given = drive.given
-    refused = WTAConfig().accepts(given.output, LATENT, given.seen)
+    given = drive.specs
+    refused = WTAConfig().accepts(given.output, LATENT, given.obs_spec)
     assert refused is not None
     assert refused.message == "needs a decoder of 'agents.state' with several modes ('motion-mixture'), got 'normal'"
     assert refused.remedy == "set decoder.agents.distribution to 'mixture'"
-    assert WTAConfig().accepts(OUTPUT, LATENT, given.seen) is None
-    assert WTAConfig().accepts(OUTPUT, LATENT, given.seen.model_copy(update={"horizon": 0})) is not None
+    assert WTAConfig().accepts(OUTPUT, LATENT, given.obs_spec) is None
+    assert WTAConfig().accepts(OUTPUT, LATENT, given.obs_spec.model_copy(update={"horizon": 0})) is not None
     with pytest.raises(PluginError, match="loss wta: the decoder declares 'motion-mixture' but gives Normal, which has no modes"):
         make(drive)(drive.outputs(), drive.batch)

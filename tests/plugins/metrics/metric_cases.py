@@ -12,7 +12,7 @@ from twm_core.data.schema import MOTION, traffic_observations
 from twm_core.evaluation.forecast import Forecast, Truth
 from twm_core.evaluation.interfaces import Metric
 from twm_core.plugin.registry import discover
-from twm_core.specs import ForecastSpec, MetricGiven
+from twm_core.specs import ForecastSpec, MetricSpecs
 
 
 def metric(name: str, horizon: int, *, dt: float = 1.0, samples: int = 6, states: Sequence[str] = ("x", "y"), **options: Any) -> Metric:
@@ -20,7 +20,7 @@ def metric(name: str, horizon: int, *, dt: float = 1.0, samples: int = 6, states
     found = discover().find("metric", name)
     seen = traffic_observations(features=MOTION, dt=dt, context=1, horizon=horizon, protocol="p")
     gives = ForecastSpec(states=tuple(states), several=True)
-    return found.load_build()(found.load_config()(**options), MetricGiven(seen=seen, forecast=gives, samples=samples))
+    return found.load_build()(found.load_config()(**options), MetricSpecs(obs_spec=seen, forecast=gives, samples=samples))
 
 
 def truth_of(

@@ -13,20 +13,20 @@ from twm_modes.config import ModesDecoderConfig
 from twm_modes.decoder import ModesDecoder
 from twm_modes.futures import FutureModes
 
-SEEN = traffic_observations(features=MOTION, dt=0.5, context=3, horizon=4, protocol="test", lanes=0, sites=0)
+OBS_SPEC = traffic_observations(features=MOTION, dt=0.5, context=3, horizon=4, protocol="test", lanes=0, sites=0)
 WIDTH = 6
 
 
 def head(modes: int = 3) -> ModesDecoder:
     torch.manual_seed(0)
     config = ModesDecoderConfig(modes=modes, width=16)
-    return ModesDecoder(config=config, state=SEEN.get("agents.state"), inputs=WIDTH, context=3, horizon=4)
+    return ModesDecoder(config=config, state=OBS_SPEC.get("agents.state"), inputs=WIDTH, context=3, horizon=4)
 
 
 def anchor(agents: int = 2) -> Anchor:
-    state = torch.zeros(1, agents, len(SEEN.get("agents.state").features))
+    state = torch.zeros(1, agents, len(OBS_SPEC.get("agents.state").features))
     for i, name in enumerate(("x", "y", "heading", "vx", "vy")):
-        state[..., SEEN.get("agents.state").index(name)] = torch.tensor([1.0, 2.0, 0.5, 3.0, -1.0])[i]
+        state[..., OBS_SPEC.get("agents.state").index(name)] = torch.tensor([1.0, 2.0, 0.5, 3.0, -1.0])[i]
     return Anchor(state, torch.ones(1, agents, dtype=torch.bool), torch.tensor([0.5]))
 
 
@@ -88,7 +88,7 @@ def test_fewer_steps_are_the_first_ones() -> None:
 def test_the_unit_is_the_deviation_of_increments_beyond_constant_velocity() -> None:
     """One agent along x at 2 m/s that speeds up by 1 m/s after the observed steps: increments of 0.5 m along, 0 across, for each step."""
     module = head()
-    names = [f.name for f in SEEN.get("agents.state").features]
+    names = [f.name for f in OBS_SPEC.get("agents.state").features]
     state = torch.zeros(2, 7, 1, len(names))
     for row, gain in enumerate((1.0, 3.0)):
         step = torch.tensor([2.0] * 2 + [2.0 + gain] * 4) * 0.5

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from twm_core import EmbeddingSpec, EncoderGiven, KeySpec, Mismatch, ObservationSpec
+from twm_core import EmbeddingSpec, EncoderSpecs, KeySpec, Mismatch, ObservationSpec
 from twm_core.data.dataset import Batch
 from twm_core.data.schema import traffic_observations
 from twm_multiagent.config import MultiAgentConfig
 from twm_multiagent.model import MultiAgentEncoder, build
 
 FEATURES = ("length", "vy", "heading", "x", "ax", "vx", "y", "ay", "yaw_rate")
-SEEN = traffic_observations(features=FEATURES, dt=0.1, context=3, horizon=2, protocol="p", lanes=5, sites=4)
+OBS_SPEC = traffic_observations(features=FEATURES, dt=0.1, context=3, horizon=2, protocol="p", lanes=5, sites=4)
 B, T, A = 2, 4, 5
 OPTIONS = [
     pytest.param({}, id="as-it-is"),
@@ -30,11 +30,11 @@ OPTIONS = [
 WORLD = pytest.param({"frame": "world", "activation": "relu", "pooled": "hidden", "pooling": "mean"}, id="world-frame")
 
 
-def make(seen: ObservationSpec = SEEN, **options: Any) -> MultiAgentEncoder:
+def make(obs_spec: ObservationSpec = OBS_SPEC, **options: Any) -> MultiAgentEncoder:
     config = MultiAgentConfig(**{"width": 8, "heads": 2, "pair_width": 8, "neighbours": 3, "layers": 1, **options})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return build(config, EncoderGiven(seen=seen, embedding=config.embedding(seen))).eval()
+        return build(config, EncoderSpecs(obs_spec=obs_spec, embedding=config.embedding(obs_spec))).eval()
 
 
 def batch(seed: int = 0, *, presence: float = 0.7) -> Batch:
@@ -53,7 +53,7 @@ def batch(seed: int = 0, *, presence: float = 0.7) -> Batch:
 @pytest.mark.parametrize("options", OPTIONS)
 def test_tokens_have_the_widths_of_the_spec(options: dict[str, Any]) -> None:
     out = make(**options)(batch())
-    spec = MultiAgentConfig(width=8, heads=2, **{k: v for k, v in options.items() if k == "pooling"}).embedding(SEEN)
+    spec = MultiAgentConfig(width=8, heads=2, **{k: v for k, v in options.items() if k == "pooling"}).embedding(OBS_SPEC)
     assert spec == EmbeddingSpec(scene=None if options.get("pooling") == "none" else 8, agents=8)
     assert out.agents is not None
     assert out.agents.shape == (B, T, A, 8)
@@ -180,7 +180,7 @@ def test_heads_must_divide_the_widths() -> None:
 def test_without_agent_tokens_there_must_be_a_scene_token() -> None:
     with pytest.raises(ValidationError, match="pooling none without agent_tokens gives nothing"):
         MultiAgentConfig(pooling="none", agent_tokens=False)
-    assert MultiAgentConfig(width=16, agent_tokens=False).embedding(SEEN) == EmbeddingSpec(scene=16)
+    assert MultiAgentConfig(width=16, agent_tokens=False).embedding(OBS_SPEC) == EmbeddingSpec(scene=16)
     for pooled in ("tokens", "hidden"):
         out = make(agent_tokens=False, pooled=pooled)(batch())
         assert out.agents is None

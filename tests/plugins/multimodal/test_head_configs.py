@@ -23,11 +23,11 @@ OTHERS = (
 )
 
 
-def seen(*keys: KeySpec) -> ObservationSpec:
+def obs_spec(*keys: KeySpec) -> ObservationSpec:
     return ObservationSpec(keys=keys, dt=0.1, context=2, horizon=1)
 
 
-ALL = seen(STATE, KIND, *OTHERS)
+ALL = obs_spec(STATE, KIND, *OTHERS)
 
 
 @pytest.mark.parametrize("latent", [SCENE, BOTH])
@@ -63,7 +63,7 @@ def test_latents_of_agents_alone_are_refused(config: DecoderConfig) -> None:
 )
 def test_data_without_the_key_is_refused_and_a_dataset_named(config: DecoderConfig, needs: str, remedy: str) -> None:
     with pytest.raises(Mismatch) as refused:
-        config.output(SCENE, seen(OTHERS[2]))
+        config.output(SCENE, obs_spec(OTHERS[2]))
     assert needs in refused.value.needs
     assert remedy in str(refused.value.remedy)
 
@@ -78,9 +78,9 @@ def test_a_pattern_that_matches_nothing_is_refused_with_the_keys_there_are() -> 
 def test_a_vector_of_another_shape_is_refused_with_a_pattern_that_works() -> None:
     speed = KeySpec(key="vector.speed", axes="B T")
     with pytest.raises(Mismatch, match=r"got vector\.speed with axes B T, float32") as refused:
-        VectorConfig().output(SCENE, seen(STATE, speed))
+        VectorConfig().output(SCENE, obs_spec(STATE, speed))
     pattern = str(refused.value.remedy).split("such as ")[1].strip("'")
-    assert [k.key for k in VectorConfig(keys=pattern).output(SCENE, seen(STATE, speed)).keys] == ["vector.state"]
+    assert [k.key for k in VectorConfig(keys=pattern).output(SCENE, obs_spec(STATE, speed)).keys] == ["vector.state"]
 
 
 @pytest.mark.parametrize(

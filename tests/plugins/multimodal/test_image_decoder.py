@@ -13,7 +13,7 @@ from torch import Tensor
 from twm_core.errors import Mismatch
 from twm_core.nn.interfaces import Features
 from twm_core.nn.norm import NormSiLU
-from twm_core.specs import DecoderGiven, KeySpec, LatentSpec, ObservationSpec
+from twm_core.specs import DecoderSpecs, KeySpec, LatentSpec, ObservationSpec
 from twm_multimodal.block_spatial import BlockSpatialCNN
 from twm_multimodal.config import ImageConfig
 from twm_multimodal.image_decoder import Image, build
@@ -29,14 +29,14 @@ LATENT = LatentSpec(layout="scene", width=30, family="gaussian", deter=16, group
 TINY: dict[str, Any] = {"depth": 4, "mults": (1, 2, 4), "units": 8}
 
 
-def seen(*keys: KeySpec) -> ObservationSpec:
+def obs_spec(*keys: KeySpec) -> ObservationSpec:
     return ObservationSpec(keys=keys, dt=0.1, context=2, horizon=1)
 
 
 def make(latent: LatentSpec = LATENT, keys: tuple[KeySpec, ...] = (FRONT, REAR), **options: Any) -> Image:
-    config, spec = ImageConfig(**{**TINY, **options}), seen(*keys)
+    config, spec = ImageConfig(**{**TINY, **options}), obs_spec(*keys)
     torch.manual_seed(0)
-    return build(config, DecoderGiven(latent=latent, seen=spec, output=config.output(latent, spec)))
+    return build(config, DecoderSpecs(latent=latent, obs_spec=spec, output=config.output(latent, spec)))
 
 
 @pytest.mark.parametrize("kernel", [1, 3, 5, 7])
@@ -180,13 +180,13 @@ def test_what_does_not_fit_is_refused_with_a_remedy(
     latent: LatentSpec, keys: tuple[KeySpec, ...], options: dict[str, Any], needs: str, remedy: str
 ) -> None:
     with pytest.raises(Mismatch) as caught:
-        ImageConfig(**{**TINY, **options}).output(latent, seen(*keys))
+        ImageConfig(**{**TINY, **options}).output(latent, obs_spec(*keys))
     assert needs in caught.value.needs
     assert (caught.value.remedy or "").startswith(remedy)
 
 
 def test_the_remedies_work() -> None:
-    spec = seen(FRONT)
+    spec = obs_spec(FRONT)
     cures: list[dict[str, Any]] = [
         {"mults": [2, 3, 4, 4]},
         {"upsampling": "transposed", "minres": 8},

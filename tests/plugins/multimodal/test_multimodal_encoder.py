@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from twm_core.errors import Mismatch
-from twm_core.specs import EncoderGiven, KeySpec, ObservationSpec
+from twm_core.specs import EncoderSpecs, KeySpec, ObservationSpec
 from twm_multimodal.config import MultimodalConfig
 from twm_multimodal.encoder import Multimodal, build
 from twm_multimodal.resnet import ResidualCNN
@@ -27,14 +27,14 @@ SECRET = KeySpec(key="vector.secret", axes="B T D", shape=(2,), role="target")
 TINY: dict[str, Any] = {"depth": 2, "mults": (1, 2), "units": 6, "layers": 2}
 
 
-def seen(*keys: KeySpec) -> ObservationSpec:
+def obs_spec(*keys: KeySpec) -> ObservationSpec:
     return ObservationSpec(keys=keys, dt=0.1, context=2, horizon=1)
 
 
 def make(spec: ObservationSpec, **options: Any) -> Multimodal:
     config = MultimodalConfig(**{**TINY, **options})
     torch.manual_seed(0)
-    module = build(config, EncoderGiven(seen=spec, embedding=config.embedding(spec)))
+    module = build(config, EncoderSpecs(obs_spec=spec, embedding=config.embedding(spec)))
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
@@ -85,7 +85,7 @@ def by_hand(module: Multimodal, data: dict[str, Tensor], b: int, t: int) -> NDAr
 
 
 def test_tokens_are_what_loops_over_pixels_give() -> None:
-    module, data = make(seen(REAR, FRONT, SPEED, GEAR)), batch()
+    module, data = make(obs_spec(REAR, FRONT, SPEED, GEAR)), batch()
     with torch.no_grad():
         scene = module(data).scene
     assert scene is not None
@@ -96,7 +96,7 @@ def test_tokens_are_what_loops_over_pixels_give() -> None:
 
 
 def test_missing_values_silence_their_key_only() -> None:
-    module, data = make(seen(SPEED, GEAR)), batch()
+    module, data = make(obs_spec(SPEED, GEAR)), batch()
     gone = {k: v.clone() for k, v in data.items()}
     gone["vector.speed"][0, 1, 2] = -torch.inf
     gone["vector.gear"][1, 0] = -1
@@ -111,7 +111,7 @@ def test_missing_values_silence_their_key_only() -> None:
 
 
 def test_symlog_can_be_left_out() -> None:
-    module = make(seen(SPEED), symlog=False, layers=1)
+    module = make(obs_spec(SPEED), symlog=False, layers=1)
     data = batch()
     with torch.no_grad():
         scene = module(data).scene
@@ -120,14 +120,14 @@ def test_symlog_can_be_left_out() -> None:
 
 
 def test_keys_are_chosen_by_pattern_and_targets_never() -> None:
-    spec = seen(FRONT, REAR, SPEED, GEAR, REWARD, SECRET)
+    spec = obs_spec(FRONT, REAR, SPEED, GEAR, REWARD, SECRET)
     assert MultimodalConfig().taken(spec) == {"image.front", "image.rear", "vector.speed", "vector.gear"}
     assert MultimodalConfig(image_keys="image.front", vector_keys="$^").taken(spec) == {"image.front"}
     assert MultimodalConfig(vector_keys=".*").taken(spec) == MultimodalConfig().taken(spec)
 
 
 def test_a_vector_of_another_shape_is_refused_with_a_pattern_that_works() -> None:
-    spec = seen(SPEED, KeySpec(key="vector.number", axes="B T"))
+    spec = obs_spec(SPEED, KeySpec(key="vector.number", axes="B T"))
     with pytest.raises(Mismatch, match=r"got vector\.number with axes B T, float32") as refused:
         MultimodalConfig().embedding(spec)
     assert str(refused.value.remedy).startswith("set encoder.multimodal.vector_keys so that it leaves vector.number out")
@@ -136,7 +136,7 @@ def test_a_vector_of_another_shape_is_refused_with_a_pattern_that_works() -> Non
 
 
 def test_the_residual_network_halves_down_to_its_smallest_map() -> None:
-    spec = seen(KeySpec(key="image.front", axes="B T C H W", dtype="uint8", shape=(3, 32, 64)))
+    spec = obs_spec(KeySpec(key="image.front", axes="B T C H W", dtype="uint8", shape=(3, 32, 64)))
     config = MultimodalConfig(cnn="resnet", depth=3)
     assert config.embedding(spec).scene == 4 * 8 * 12
     module = make(spec, cnn="resnet", depth=3, blocks=0)
@@ -150,7 +150,7 @@ def test_the_residual_network_halves_down_to_its_smallest_map() -> None:
 
 
 def test_a_residual_block_adds_to_its_input() -> None:
-    module = make(seen(FRONT), cnn="resnet", depth=3, blocks=2, minres=1, norm="layer")
+    module = make(obs_spec(FRONT), cnn="resnet", depth=3, blocks=2, minres=1, norm="layer")
     assert isinstance(module.cnn, ResidualCNN)
     for layer in module.cnn.blocks.modules():
         if isinstance(layer, nn.Conv2d):
@@ -177,7 +177,7 @@ def test_what_does_not_fit_is_refused_with_a_remedy_that_works(
     keys: tuple[KeySpec, ...], options: dict[str, Any], words: str, cure: dict[str, Any] | None
 ) -> None:
     with pytest.raises(Mismatch) as caught:
-        MultimodalConfig(**{**TINY, **options}).embedding(seen(*keys))
+        MultimodalConfig(**{**TINY, **options}).embedding(obs_spec(*keys))
     assert words in str(caught.value.got) or words in caught.value.message
     assert caught.value.remedy
     if cure is not None:
@@ -185,7 +185,7 @@ def test_what_does_not_fit_is_refused_with_a_remedy_that_works(
         said = list(value) if isinstance(value, tuple) else value
         assert caught.value.remedy.startswith(f"set encoder.multimodal.{option} to ")
         assert str(said) in caught.value.remedy
-        assert MultimodalConfig(**{**TINY, **options, **cure}).embedding(seen(*keys)).scene
+        assert MultimodalConfig(**{**TINY, **options, **cure}).embedding(obs_spec(*keys)).scene
 
 
 def test_options_that_mean_nothing_are_refused() -> None:

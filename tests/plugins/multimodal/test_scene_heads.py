@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from twm_core import KeySpec, LatentSpec, ObservationSpec
 from twm_core.nn.distributions import Distribution, Normal
 from twm_core.nn.interfaces import Decoder, Features
-from twm_core.specs import DecoderGiven
+from twm_core.specs import DecoderSpecs
 from twm_multimodal import heads, vector
 from twm_multimodal.config_heads import ContinueConfig, RewardConfig, VectorConfig
 
 LATENT = LatentSpec(layout="scene", width=6)
-SEEN = ObservationSpec(
+OBS_SPEC = ObservationSpec(
     keys=(
         KeySpec(key="vector.own.pose", axes="B T D", shape=(3,)),
         KeySpec(key="vector.kind", axes="B T", dtype="int64", classes=4),
@@ -33,7 +33,7 @@ FEATURES = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0))
 
 def built(build: Any, config: Any) -> Decoder:
     torch.manual_seed(0)
-    return build(config, DecoderGiven(latent=LATENT, seen=SEEN, output=config.output(LATENT, SEEN)))
+    return build(config, DecoderSpecs(latent=LATENT, obs_spec=OBS_SPEC, output=config.output(LATENT, OBS_SPEC)))
 
 
 def decoded(module: Decoder) -> dict[str, Distribution]:
@@ -125,11 +125,11 @@ def test_going_on_is_a_sigmoid_and_its_discount_follows_the_horizon() -> None:
 def test_a_reward_head_learns_rewards_of_any_size(form: Any) -> None:
     module = built(heads.build_reward, RewardConfig(units=16, distribution=form))
     rewards = torch.tensor([[0.0, 1.0, -1.0, 0.5, 2.0], [0.0, 0.0, -3.0, 4.0, 30.0]])
-    optimiser = torch.optim.Adam(module.parameters(), lr=0.03)
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.03)
     for _ in range(250):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         (-module(Features(FEATURES, None), None)["reward"].log_prob(rewards)).mean().backward()
-        optimiser.step()
+        optimizer.step()
     np.testing.assert_allclose(decoded(module)["reward"].mean.numpy(), rewards.numpy(), atol=0.3, rtol=0.05)
 
 

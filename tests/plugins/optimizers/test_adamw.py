@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from twm_core.specs import OptimizerGiven
+from twm_core.specs import OptimizerSpecs
 from twm_optimizers.adamw import build
 from twm_optimizers.config import AdamWConfig
 
@@ -18,13 +18,13 @@ def model() -> nn.Sequential:
 
 
 def adamw(net: nn.Module, *, lr: float = 0.1, **options: float) -> torch.optim.Optimizer:
-    return build(AdamWConfig.model_validate(options), OptimizerGiven(parameters=dict(net.named_parameters()), lr=lr))
+    return build(AdamWConfig.model_validate(options), OptimizerSpecs(parameters=dict(net.named_parameters()), lr=lr))
 
 
 def test_only_matrices_decay() -> None:
     net = model()
-    optimiser = adamw(net, weight_decay=0.3)
-    decay = {id(p): g["weight_decay"] for g in optimiser.param_groups for p in g["params"]}
+    optimizer = adamw(net, weight_decay=0.3)
+    decay = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
     assert {n: decay[id(p)] for n, p in net.named_parameters()} == {
         "0.weight": 0.3,
         "0.bias": 0.0,
@@ -41,12 +41,12 @@ def test_a_model_without_matrices_has_one_group() -> None:
 
 def test_updates_equal_adamw_written_as_a_loop() -> None:
     net = model()
-    optimiser = adamw(net, weight_decay=0.3, lr=0.05)
+    optimizer = adamw(net, weight_decay=0.3, lr=0.05)
     mine = {n: p.detach().numpy().astype(np.float64).copy() for n, p in net.named_parameters()}
     first = {n: np.zeros_like(v) for n, v in mine.items()}
     second = {n: np.zeros_like(v) for n, v in mine.items()}
     for k in range(1, 6):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         (net(torch.full((2, 3), float(k))) ** 2).sum().backward()
         for name, p in net.named_parameters():
             assert p.grad is not None
@@ -55,7 +55,7 @@ def test_updates_equal_adamw_written_as_a_loop() -> None:
             second[name] = 0.999 * second[name] + 0.001 * gradient**2
             decayed = mine[name] * (1 - 0.05 * (0.3 if gradient.ndim > 1 else 0.0))
             mine[name] = decayed - 0.05 * (first[name] / (1 - 0.9**k)) / (np.sqrt(second[name] / (1 - 0.999**k)) + 1e-8)
-        optimiser.step()
+        optimizer.step()
     for name, p in net.named_parameters():
         np.testing.assert_allclose(p.detach().numpy(), mine[name], rtol=2e-4, atol=2e-5)
 

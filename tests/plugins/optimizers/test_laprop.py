@@ -36,11 +36,11 @@ def run(agc: float, decay: float) -> tuple[list[NDArray[Any]], list[NDArray[Any]
     for step in grads:
         step[2][0] = 0  # gradients of exactly zero
     params = [torch.nn.Parameter(torch.from_numpy(s.copy())) for s in starts]
-    optimiser = LaProp(params, lr=LR, weight_decay=decay, agc=agc)
+    optimizer = LaProp(params, lr=LR, weight_decay=decay, agc=agc)
     for step in grads:
         for p, g in zip(params, step, strict=True):
             p.grad = torch.from_numpy(g.copy())
-        optimiser.step()
+        optimizer.step()
     wanted = [reference(s, [g[i] for g in grads], agc=agc, decay=decay) for i, s in enumerate(starts)]
     return [p.detach().numpy() for p in params], wanted
 
@@ -71,9 +71,9 @@ def test_a_small_gradient_is_left_alone() -> None:
 
 def test_parameters_without_a_gradient_stay_and_have_no_state() -> None:
     moved, still = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(3))
-    optimiser = LaProp([moved, still], lr=LR)
+    optimizer = LaProp([moved, still], lr=LR)
     moved.grad = torch.ones(3)
-    optimiser.step()
+    optimizer.step()
     assert torch.equal(still, torch.ones(3))
-    assert not optimiser.state[still]
+    assert not optimizer.state[still]
     assert not torch.equal(moved, torch.ones(3))

@@ -16,7 +16,7 @@ from twm_core.data.schema import traffic_observations
 from twm_core.errors import DataError, UsageError
 from twm_core.evaluation.forecast import Forecast, Truth
 from twm_core.evaluation.interfaces import Metric
-from twm_core.specs import ForecastSpec, MetricGiven
+from twm_core.specs import ForecastSpec, MetricSpecs
 from twm_realism import distance
 from twm_realism.config import BINS, FEATURES, RealismConfig
 from twm_realism.metric import build
@@ -65,7 +65,7 @@ def metric() -> Callable[..., Metric]:
         config = RealismConfig(**fields)
         forecast = ForecastSpec(states=states, several=True)
         assert config.accepts(seen, forecast) is None
-        return build(config, MetricGiven(seen=seen, forecast=forecast, samples=samples))
+        return build(config, MetricSpecs(obs_spec=seen, forecast=forecast, samples=samples))
 
     return make
 

@@ -18,16 +18,16 @@ from twm_core.data.dataset import Batch
 from twm_core.data.features.lanes import locate
 from twm_core.data.windows.scenario_dataset import ScenarioDataset
 from twm_core.errors import UsageError
-from twm_core.evaluation.field import choose_baselines
 from twm_core.evaluation.interfaces import Forecaster
+from twm_core.evaluation.selection import choose_baselines
 from twm_core.nn.batches import slice_time
 from twm_core.nn.build import build_dataset, build_world_model
-from twm_core.nn.giving_way import overlap
+from twm_core.nn.collision_avoidance import overlap
 from twm_core.nn.world_model import WorldModel
 from twm_core.plugin.registry import discover
 from twm_core.recipe.assembly import assemble
 from twm_core.recipe.layers import Layer, option_layer, resolve
-from twm_core.specs import BaselineGiven
+from twm_core.specs import BaselineSpecs
 from twm_realism.closed_loop import ClosedLoop
 from twm_realism.lane_keeping import OnLanes
 
@@ -62,7 +62,7 @@ def made() -> Made:
     model = build_world_model(plan, seed=0)
     windows = dataset.windows("test")
     model.collect_statistics(windows.batch([0]))
-    return model.eval(), dataset, slice_time(windows.batch([1]), dataset.seen, 0, dataset.seen.context)
+    return model.eval(), dataset, slice_time(windows.batch([1]), dataset.obs_spec, 0, dataset.obs_spec.context)
 
 
 def roll(
@@ -90,7 +90,7 @@ def test_the_first_seconds_are_what_the_model_says_at_once(made: Made) -> None:
     model, _, observed = made
     closed = roll(made, steps=5)
     repeated = {k: v.expand(2, *v.shape[1:]) for k, v in observed.items()}
-    once = model.forecast(repeated, context=model.seen.context, steps=5, samples=1, generator=torch.Generator().manual_seed(0))
+    once = model.forecast(repeated, context=model.obs_spec.context, steps=5, samples=1, generator=torch.Generator().manual_seed(0))
     names = model.output.get("agents.state").features
     xy = [names.index("x"), names.index("y")]
     assert torch.equal(closed[0, ..., :2], once["agents.state"].mean[:, 0][..., xy])
@@ -106,7 +106,7 @@ def test_it_looks_at_the_road_again(made: Made) -> None:
             return getattr(model, name)
 
         def forecast(self, batch: Batch, **how: Any) -> Any:
-            seen_lanes.append(batch["agents.state"][0, :, :, model.seen.get("agents.state").index("lane_offset")])
+            seen_lanes.append(batch["agents.state"][0, :, :, model.obs_spec.get("agents.state").index("lane_offset")])
             return original(batch, **how)
 
     road = dataset.splits["test"][0].road
@@ -140,7 +140,7 @@ def test_on_lanes_it_stays_on_the_road_and_nobody_runs_into_anybody(made: Made) 
     model, dataset, observed = made
     road = dataset.splits["test"][0].road
     assert road is not None
-    names = [f.name for f in dataset.seen.get("agents.state").features]
+    names = [f.name for f in dataset.obs_spec.get("agents.state").features]
     here = observed["agents.exists"][0, -1]
     size = observed["agents.state"][0, -1, here][:, [names.index("length"), names.index("width")]]
 
@@ -162,9 +162,9 @@ def test_forecasts_of_others_are_led_too(made: Made) -> None:
     _, dataset, observed = made
     road = dataset.splits["test"][0].road
     assert road is not None
-    chosen = choose_baselines(discover(), dataset.seen, ["constant-velocity"], {})[0]["constant-velocity"]
-    steady = chosen.build(BaselineGiven(seen=dataset.seen))
-    led = OnLanes(steady, dataset.seen, every=1.0, road=lambda: road)
+    chosen = choose_baselines(discover(), dataset.obs_spec, ["constant-velocity"], {})[0]["constant-velocity"]
+    steady = chosen.build(BaselineSpecs(obs_spec=dataset.obs_spec))
+    led = OnLanes(steady, dataset.obs_spec, every=1.0, road=lambda: road)
     here = observed["agents.exists"][0, -1]
 
     def forecast(who: Forecaster) -> torch.Tensor:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from twm_core import ActionSpec, DynamicsGiven, EmbeddingSpec, Feature, Mismatch, UsageError
+from twm_core import ActionSpec, DynamicsSpecs, EmbeddingSpec, Feature, Mismatch, UsageError
 from twm_core.nn.interfaces import Embedding, Trace
 from twm_core.nn.state import at_time, map_state
 from twm_recurrent.config import GRUConfig, LSTMConfig
@@ -32,9 +32,9 @@ class Maker:
         spec = None if action is None else ActionSpec(layout=action, features=(Feature(name="a"), Feature(name="b")))
         if self.kind == "gru":
             gru = GRUConfig(**{"hidden": 6, **options})
-            return build_gru(gru, DynamicsGiven(embedding=embedding, action=spec, latent=gru.latent(embedding, spec))).eval()
+            return build_gru(gru, DynamicsSpecs(embedding=embedding, action=spec, latent=gru.latent(embedding, spec))).eval()
         lstm = LSTMConfig(**{"hidden": 6, **options})
-        return build_lstm(lstm, DynamicsGiven(embedding=embedding, action=spec, latent=lstm.latent(embedding, spec))).eval()
+        return build_lstm(lstm, DynamicsSpecs(embedding=embedding, action=spec, latent=lstm.latent(embedding, spec))).eval()
 
 
 @pytest.fixture(params=["gru", "lstm"])

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Independent, kl_divergence
 from torch.distributions import Normal as TorchNormal
 
-from twm_core import ActionSpec, DynamicsGiven, EmbeddingSpec, Feature, Mismatch, UsageError
+from twm_core import ActionSpec, DynamicsSpecs, EmbeddingSpec, Feature, Mismatch, UsageError
 from twm_core.nn.interfaces import Embedding, Trace
 from twm_core.nn.state import at_time, map_state
 from twm_recurrent.config import StochasticGRUConfig
@@ -28,7 +28,7 @@ def make(*, scene: int | None = None, agents: int | None = None, action: Any = N
     embedding = EmbeddingSpec(scene=scene, agents=agents)
     spec = None if action is None else ActionSpec(layout=action, features=(Feature(name="a"), Feature(name="b")))
     torch.manual_seed(0)
-    return build(config, DynamicsGiven(embedding=embedding, action=spec, latent=config.latent(embedding, spec))).eval()
+    return build(config, DynamicsSpecs(embedding=embedding, action=spec, latent=config.latent(embedding, spec))).eval()
 
 
 def noiseless(action: Any) -> StochasticGRU:

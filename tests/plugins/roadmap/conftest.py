@@ -14,7 +14,7 @@ from twm_core.data.dataset import Batch
 from twm_core.data.roads.raster import Pose, draw_road
 from twm_core.data.scenario import Lane, RoadMap
 from twm_core.data.schema import MOTION, POSE, RASTER_CHANNELS, traffic_observations
-from twm_core.specs import EncoderGiven, ObservationSpec
+from twm_core.specs import EncoderSpecs, ObservationSpec
 from twm_roadmap.config import RoadMapConfig
 from twm_roadmap.model import RoadMapEncoder, build
 
@@ -37,7 +37,7 @@ class Scenes:
     """Batches of one road.
 
     Attributes:
-        seen: Their spec.
+        obs_spec: Their spec.
         size: Pixels along each side of the raster.
     """
 
@@ -47,7 +47,7 @@ class Scenes:
     turned_road = staticmethod(turned_road)
 
     def __init__(self) -> None:
-        self.seen: ObservationSpec = traffic_observations(
+        self.obs_spec: ObservationSpec = traffic_observations(
             features=MOTION, dt=0.2, context=2, horizon=1, protocol="p", raster_size=self.size
         )
 
@@ -78,7 +78,7 @@ class Scenes:
         config = RoadMapConfig(**{**small, **options})
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return build(config, EncoderGiven(seen=self.seen, embedding=config.embedding(self.seen))).eval()
+            return build(config, EncoderSpecs(obs_spec=self.obs_spec, embedding=config.embedding(self.obs_spec))).eval()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from twm_core.recipe.layers import default_layer, option_layer, resolve
 from twm_roadmap.config import RoadMapConfig
 
 
-def seen(raster_size: int = 64) -> ObservationSpec:
+def obs_spec(raster_size: int = 64) -> ObservationSpec:
     return traffic_observations(features=MOTION, dt=0.1, context=2, horizon=1, protocol="p", raster_size=raster_size)
 
 
@@ -28,27 +28,27 @@ def seen(raster_size: int = 64) -> ObservationSpec:
     ],
 )
 def test_the_tokens_are_named_in_the_spec(tokens: Any, embedding: EmbeddingSpec) -> None:
-    assert RoadMapConfig(tokens=tokens, width=24).embedding(seen()) == embedding
+    assert RoadMapConfig(tokens=tokens, width=24).embedding(obs_spec()) == embedding
 
 
 def test_data_without_a_map_are_refused_with_a_remedy() -> None:
     with pytest.raises(Mismatch, match=r"needs key 'map\.raster', got observations") as caught:
-        RoadMapConfig().embedding(seen(0))
+        RoadMapConfig().embedding(obs_spec(0))
     assert caught.value.remedy is not None
     assert "set dataset.raster to true" in caught.value.remedy
 
 
 def test_a_raster_of_odd_size_is_refused_with_a_size_that_fits() -> None:
     with pytest.raises(Mismatch, match="sides are multiples of 16 pixels") as caught:
-        RoadMapConfig().embedding(seen(90))
+        RoadMapConfig().embedding(obs_spec(90))
     assert caught.value.remedy == "set dataset.raster_size to 96, or encoder.roadmap.layers lower"
-    RoadMapConfig().embedding(seen(96))
-    RoadMapConfig(layers=1, agent_layers=1).embedding(seen(90))
-    RoadMapConfig(tokens="agents", agent_layers=1).embedding(seen(90))
+    RoadMapConfig().embedding(obs_spec(96))
+    RoadMapConfig(layers=1, agent_layers=1).embedding(obs_spec(90))
+    RoadMapConfig(tokens="agents", agent_layers=1).embedding(obs_spec(90))
 
 
 def test_without_agents_only_a_scene_token_can_be_had() -> None:
-    keys = tuple(k for k in seen().keys if not k.key.startswith("agents."))
+    keys = tuple(k for k in obs_spec().keys if not k.key.startswith("agents."))
     empty = ObservationSpec(keys=keys, dt=0.1, context=2, horizon=1)
     for tokens in ("agents", "both"):
         with pytest.raises(Mismatch, match=r"needs keys 'agents\.state' and 'map\.pose'") as caught:
@@ -81,7 +81,7 @@ def test_check_refuses_a_recipe_without_a_map_and_its_remedy_works() -> None:
         check()
     assert caught.value.hint is not None
     assert "set dataset.raster to true" in caught.value.hint
-    alone = RoadMapConfig().embedding(seen())
+    alone = RoadMapConfig().embedding(obs_spec())
     assert check(dataset__raster=True).embeddings[1] == alone
     with pytest.raises(AssemblyError, match="multiples of 16 pixels"):
         check(dataset__raster=True, dataset__raster_size=90)
@@ -89,5 +89,5 @@ def test_check_refuses_a_recipe_without_a_map_and_its_remedy_works() -> None:
 
 
 def test_the_keys_that_are_read_are_named() -> None:
-    assert RoadMapConfig().taken(seen()) == {"map.raster", "map.pose", "agents.state", "agents.exists", "is_first"}
-    assert RoadMapConfig(tokens="scene").taken(seen()) == {"map.raster", "is_first"}
+    assert RoadMapConfig().taken(obs_spec()) == {"map.raster", "map.pose", "agents.state", "agents.exists", "is_first"}
+    assert RoadMapConfig(tokens="scene").taken(obs_spec()) == {"map.raster", "is_first"}

@@ -23,7 +23,7 @@ def agent(x: float, y: float, heading: float) -> Tensor:
 
 
 def look(scenes: Any, raster: Tensor, pose: Tensor, agents: Tensor, grid: Tensor, *, turned: bool = True) -> Tensor:
-    state, where, size = scenes.seen.get("agents.state"), scenes.seen.get("map.pose"), (scenes.size, scenes.size)
+    state, where, size = scenes.obs_spec.get("agents.state"), scenes.obs_spec.get("map.pose"), (scenes.size, scenes.size)
     return sample_around(raster.float(), size, pose, agents, grid, pose_spec=where, state_spec=state, turned=turned)
 
 

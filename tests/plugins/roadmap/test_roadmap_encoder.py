@@ -149,12 +149,12 @@ def test_two_encoders_together_train_two_steps(encoder: dict[str, Any], tokens: 
     dataset, model = build_dataset(plan), build_world_model(plan, seed=0)
     windows, generator = dataset.windows("train"), torch.Generator().manual_seed(0)
     model.collect_statistics(windows.batch([0, 1]))
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     before = {n: p.detach().clone() for n, p in model.encoders["roadmap"].named_parameters()}
     for k in range(2):
         total, _ = model.loss(dataset.augment(windows.batch([2 * k, 2 * k + 1]), generator), generator=generator)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         total.backward()
-        optimiser.step()
+        optimizer.step()
         assert torch.isfinite(total)
     assert any(not torch.equal(p, before[n]) for n, p in model.encoders["roadmap"].named_parameters())

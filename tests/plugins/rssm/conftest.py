@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from twm_core import ActionSpec, DynamicsGiven, EmbeddingSpec, Feature
+from twm_core import ActionSpec, DynamicsSpecs, EmbeddingSpec, Feature
 from twm_rssm.config import RSSMCatConfig, RSSMGaussConfig
 from twm_rssm.model import RSSM, build
 
@@ -29,7 +29,7 @@ def make_rssm(
     embedding = EmbeddingSpec(scene=scene, agents=agents)
     spec = None if action is None else ActionSpec(layout=action, features=(Feature(name="a"), Feature(name="b")))  # type: ignore[arg-type]
     torch.manual_seed(seed)
-    model = build(config, DynamicsGiven(embedding=embedding, action=spec, latent=config.latent(embedding, spec)))
+    model = build(config, DynamicsSpecs(embedding=embedding, action=spec, latent=config.latent(embedding, spec)))
     with torch.no_grad():
         for parameter in model.parameters():  # off the initial values, so that no scale is 1 and no bias 0
             parameter += 0.1 * torch.randn_like(parameter)

@@ -17,7 +17,7 @@ from twm_core.nn.world_model import WorldModel
 from twm_core.plugin.registry import discover
 from twm_core.recipe.assembly import Plan, assemble
 from twm_core.recipe.layers import default_layer, option_layer, resolve
-from twm_core.specs import DynamicsGiven, EmbeddingSpec
+from twm_core.specs import DynamicsSpecs, EmbeddingSpec
 from twm_rssm.config import RSSMGaussConfig
 from twm_rssm.geometry import pairs
 from twm_rssm.model import RSSM, build
@@ -31,7 +31,7 @@ def dynamics(*, moved: bool = True, **options: Any) -> RSSM:
     config = RSSMGaussConfig(**{**SMALL, "geometry": True, **options})
     embedding = EmbeddingSpec(agents=WIDTH)
     torch.manual_seed(0)
-    made = build(config, DynamicsGiven(embedding=embedding, action=None, latent=config.latent(embedding, None)))
+    made = build(config, DynamicsSpecs(embedding=embedding, action=None, latent=config.latent(embedding, None)))
     if moved and made.interaction is not None and made.interaction.geometry is not None:
         for parameter in made.interaction.geometry.parameters():
             parameter.data += 0.5 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel()))
@@ -213,8 +213,8 @@ def test_motion_that_is_decoded_is_what_is_imagined_with(model: tuple[WorldModel
     future = built.forecast(batch, samples=2, generator=torch.Generator().manual_seed(0))["agents.state"].mean
     names = built.output.get("agents.state").features
     wanted = future[..., [names.index(n) for n in ("x", "y")]]  # 1 S H A 2
-    here = batch["agents.exists"][0, built.seen.context - 1]
-    assert len(told) == 1 + built.seen.horizon  # once for what was observed, then at each step
+    here = batch["agents.exists"][0, built.obs_spec.context - 1]
+    assert len(told) == 1 + built.obs_spec.horizon  # once for what was observed, then at each step
     for t, motion in enumerate(told[2:]):
         torch.testing.assert_close(motion[:, here, :2], wanted[0, :, t][:, here], atol=0.05, rtol=0)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from twm_core import ActionSpec, DynamicsGiven, EmbeddingSpec, Feature, Mismatch
+from twm_core import ActionSpec, DynamicsSpecs, EmbeddingSpec, Feature, Mismatch
 from twm_core.component import Component
 from twm_rssm.config import RSSMCatConfig
 from twm_rssm.plugin import twm_components
@@ -93,7 +93,7 @@ def test_the_number_of_parameters_is_the_official_one(u: int, dyn: int, obs: int
     config = RSSMCatConfig(layout="scene", deter=64, hidden=32, groups=4, classes=8, dynlayers=dyn, obslayers=obs, imglayers=img)
     action = ActionSpec(layout="scene", features=tuple(Feature(name=f"u{i}") for i in range(u))) if u else None
     embedding = EmbeddingSpec(scene=48)
-    model = build(config, DynamicsGiven(embedding=embedding, action=action, latent=config.latent(embedding, action)))
+    model = build(config, DynamicsSpecs(embedding=embedding, action=action, latent=config.latent(embedding, action)))
     assert sum(p.numel() for p in model.parameters()) == official_count(64, 32, 32, 8, 48, u, dyn, obs, img)
 
 

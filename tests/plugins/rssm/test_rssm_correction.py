@@ -9,7 +9,7 @@ import torch
 
 from twm_core.nn.interfaces import Embedding
 from twm_core.nn.state import at_time
-from twm_core.specs import DynamicsGiven, EmbeddingSpec
+from twm_core.specs import DynamicsSpecs, EmbeddingSpec
 from twm_rssm.config import RSSMCatConfig, RSSMGaussConfig
 from twm_rssm.latents import CategoricalLatents, GaussianLatents
 from twm_rssm.model import RSSM
@@ -21,7 +21,7 @@ def rssm(kind: str = "cat", **options: Any) -> RSSM:
     torch.manual_seed(0)
     config = RSSMCatConfig(groups=2, classes=8, **SMALL, **options) if kind == "cat" else RSSMGaussConfig(stoch=4, **SMALL, **options)
     embedding = EmbeddingSpec(agents=6)
-    return RSSM(config=config, given=DynamicsGiven(embedding=embedding, action=None, latent=config.latent(embedding, None))).eval()
+    return RSSM(config=config, specs=DynamicsSpecs(embedding=embedding, action=None, latent=config.latent(embedding, None))).eval()
 
 
 def tokens(steps: int = 5) -> tuple[Embedding, torch.Tensor, torch.Tensor]:

@@ -260,7 +260,7 @@ def test_chunks_that_carry_the_state_equal_the_whole_sequence(make: Make) -> Non
         forced=forced[:, cut:],
         state=at_time(head.posterior, cut - 1),
     )
-    for part in ("deter", "stats", "present", "seen"):
+    for part in ("deter", "stats", "present", "has_started"):
         assert_close(getattr(tail.posterior, part), getattr(whole.posterior, part)[:, cut:])
         assert_close(getattr(tail.prior, part), getattr(whole.prior, part)[:, cut:])
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from torch import Tensor
 
-from twm_core import ActionSpec, DynamicsGiven, EmbeddingSpec, Feature
+from twm_core import ActionSpec, DynamicsSpecs, EmbeddingSpec, Feature
 from twm_core.nn.interfaces import Embedding
 from twm_rssm.config import RSSMCatConfig
 from twm_rssm.model import RSSM, build
@@ -59,8 +59,8 @@ class Official:
         self.imagined_actions = self.tensors.get("in/imagine/action_onehot", self.tensors["in/imagine/action"])
         embedding = EmbeddingSpec(scene=self["out/tokens"].shape[-1])
         action = ActionSpec(layout="scene", features=tuple(Feature(name=f"u{i}") for i in range(self.actions.shape[-1])))
-        given = DynamicsGiven(embedding=embedding, action=action, latent=config.latent(embedding, action))
-        self.model: RSSM = build(config, given)
+        specs = DynamicsSpecs(embedding=embedding, action=action, latent=config.latent(embedding, action))
+        self.model: RSSM = build(config, specs)
         self.params = {k.removeprefix("param/dyn/"): v for k, v in self.tensors.items() if k.startswith("param/dyn/")}
         self.model.load_state_dict(from_official(self.params), strict=True)
 
@@ -142,7 +142,7 @@ def test_imagination_with_the_official_samples_gives_the_official_states(officia
             one = official.model.imagine(state, 1, official.imagined_actions[:, h : h + 1])
         deters.append(one.deter[:, 0, 0])
         logits.append(one.stats[:, 0, 0])
-        state = RSSMState(deters[-1], official["out/imagine/stoch"][:, h], logits[-1], state.present, state.seen, state.motion)
+        state = RSSMState(deters[-1], official["out/imagine/stoch"][:, h], logits[-1], state.present, state.has_started, state.motion)
     assert_same(torch.stack(deters, dim=1), official["out/imagine/deter"])
     assert_same(torch.stack(logits, dim=1), official["out/imagine/logit"])
 

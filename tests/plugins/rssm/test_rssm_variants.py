@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from twm_core import ActionSpec, DynamicsGiven, EmbeddingSpec, Feature, UsageError
+from twm_core import ActionSpec, DynamicsSpecs, EmbeddingSpec, Feature, UsageError
 from twm_core.nn.interfaces import Embedding
 from twm_core.nn.state import at_time, map_state
 from twm_rssm.config import RSSMCatConfig, RSSMGaussConfig
@@ -87,7 +87,7 @@ def test_the_early_model_has_as_many_parameters_as_its_layers_say() -> None:
     config = RSSMCatConfig(layout="scene", deter=d, hidden=h, groups=4, classes=8, imglayers=1, unimix_stored=True, **EARLY)
     action = ActionSpec(layout="scene", features=tuple(Feature(name=f"u{i}") for i in range(u)))
     embedding = EmbeddingSpec(scene=e)
-    model = build(config, DynamicsGiven(embedding=embedding, action=action, latent=config.latent(embedding, action)))
+    model = build(config, DynamicsSpecs(embedding=embedding, action=action, latent=config.latent(embedding, action)))
     core = (s + u) * h + 2 * h + (d + h) * 3 * d + 2 * 3 * d
     heads = (d * h + 2 * h + h * s + s) + ((d + e) * h + 2 * h + h * s + s)
     assert sum(p.numel() for p in model.parameters()) == core + heads + d  # d: the initial state
@@ -167,7 +167,7 @@ def test_a_learned_state_begins_sequences_resets_and_births(make: Make, family: 
     assert close(start.deter, model.start.tanh().expand(B, A, -1), 0)  # type: ignore[union-attr]
     mode = model.distribution(start._replace(stats=model.family.stats(model.prior(start.deter)))).mode
     assert close(start.stoch, mode)
-    assert bool((start.seen == 0).all())
+    assert bool((start.has_started == 0).all())
     exists = torch.ones(B, T, A, dtype=torch.bool)
     exists[:, :3, 1] = False
     first = NO_RESET.clone()
@@ -217,7 +217,7 @@ def test_chunks_carry_who_has_been_seen_even_where_all_of_it_was_withheld(make: 
             withheld=withheld[:, now],
             forced=forced[:, now],
         )
-        for name in ("deter", "stats", "present", "seen"):
+        for name in ("deter", "stats", "present", "has_started"):
             assert close(getattr(part.posterior, name)[:, 0], getattr(whole.posterior, name)[:, t])
         assert close(part.prior.deter[:, 0], whole.prior.deter[:, t])
         carry = at_time(part.posterior, 0)
@@ -248,7 +248,7 @@ def test_a_withheld_observation_changes_nothing_and_leaves_the_prior(make: Make,
         results.append([*map_state(Tensor.detach, trace.posterior), *map_state(Tensor.detach, trace.prior), x.grad, *grads])
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
     begun = (~withheld).cumsum(1) > 0
-    assert torch.equal(trace.posterior.seen, begun.float())
+    assert torch.equal(trace.posterior.has_started, begun.float())
     assert torch.equal(trace.posterior.present, torch.ones(B, T, *lead))
     for name in ("deter", "stats"):
         assert torch.equal(getattr(trace.posterior, name)[withheld & begun], getattr(trace.prior, name)[withheld & begun])
@@ -295,7 +295,7 @@ def test_the_first_imagined_step_is_the_next_prior_and_fast_equals_slow(make: Ma
         fast = model.imagine(start, 3, actions[:, 2:], samples=4, generator=seeded())
     for a, b in zip(fast, slow, strict=True):
         assert close(a, b)
-    assert bool((fast.seen == 1).all())
+    assert bool((fast.has_started == 1).all())
     assert not torch.equal(fast.stoch[:, 0], fast.stoch[:, 1])
 
 
@@ -321,7 +321,7 @@ def test_every_published_size_is_reached_by_options(size: str) -> None:
     action = ActionSpec(layout="scene", features=tuple(Feature(name=f"u{i}") for i in range(u)))
     embedding = EmbeddingSpec(scene=e)
     with torch.device("meta"):
-        model = build(config, DynamicsGiven(embedding=embedding, action=action, latent=config.latent(embedding, action)))
+        model = build(config, DynamicsSpecs(embedding=embedding, action=action, latent=config.latent(embedding, action)))
     inputs = sum(i * h + 2 * h for i in (d, s, u))
     core = inputs + blocks * (d // blocks + 3 * h) * (d // blocks) + 2 * d + 3 * d * d // blocks + 3 * d
     heads = ((d + e) * h + 2 * h + h * s + s) + (d * h + 2 * h + h * h + 2 * h + h * s + s)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from twm_core.errors import DataError, UsageError
-from twm_core.specs import DatasetGiven
+from twm_core.specs import DatasetSpecs
 from twm_shapes.config import ShapesConfig
 from twm_shapes.model import ShapesDataset, build
 from twm_shapes.render import COLOURS, GROUNDS, render
@@ -20,7 +20,7 @@ from twm_shapes.world import RADII
 def made(**options: Any) -> ShapesDataset:
     config = ShapesConfig.model_validate({"episodes": 12, "evaluation_episodes": 6, "image_size": 16, **options})
     seen, action = config.observations()
-    return build(config, DatasetGiven(seen=seen, action=action))
+    return build(config, DatasetSpecs(obs_spec=seen, action=action))
 
 
 def test_spanning_windows_go_on_with_the_next_episode_and_lose_no_step_between() -> None:
@@ -60,7 +60,7 @@ def test_reading_does_not_change_what_is_read_later() -> None:
 
 def test_the_state_is_named_and_moves_with_its_velocity() -> None:
     dataset = made(shapes=4)
-    state = dataset.seen.get("vector.state")
+    state = dataset.obs_spec.get("vector.state")
     assert state.features[state.index("hazard2_vy")].unit == "box/s"
     values = dataset.windows("val").batch([0])["vector.state"][0]
     x, vx = values[:, state.index("target_x")], values[:, state.index("target_vx")]
@@ -72,10 +72,10 @@ def test_the_state_is_named_and_moves_with_its_velocity() -> None:
 
 def test_what_is_not_asked_for_is_not_given() -> None:
     blind, deaf = made(images=False), made(vectors=False, actions="none")
-    assert not blind.seen.has("image.camera")
+    assert not blind.obs_spec.has("image.camera")
     assert "image.camera" not in blind.windows("train").batch([0])
-    assert not deaf.seen.has("vector.state")
-    assert set(deaf.windows("train").batch([0])) == set(deaf.seen.names)
+    assert not deaf.obs_spec.has("vector.state")
+    assert set(deaf.windows("train").batch([0])) == set(deaf.obs_spec.names)
     assert deaf.action is None
 
 

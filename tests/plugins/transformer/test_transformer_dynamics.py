@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from twm_core import ActionSpec, DynamicsGiven, EmbeddingSpec, Feature, Mismatch, UsageError
+from twm_core import ActionSpec, DynamicsSpecs, EmbeddingSpec, Feature, Mismatch, UsageError
 from twm_core.nn.interfaces import Embedding, Trace
 from twm_core.nn.state import at_time, map_state
 from twm_transformer.config import TransformerConfig
@@ -27,7 +27,7 @@ def make(*, scene: int | None = None, agents: int | None = None, action: Any = N
     embedding = EmbeddingSpec(scene=scene, agents=agents)
     spec = None if action is None else ActionSpec(layout=action, features=(Feature(name="a"), Feature(name="b")))
     torch.manual_seed(0)
-    model = build(config, DynamicsGiven(embedding=embedding, action=spec, latent=config.latent(embedding, spec))).eval()
+    model = build(config, DynamicsSpecs(embedding=embedding, action=spec, latent=config.latent(embedding, spec))).eval()
     source = seeded(12)
     with torch.no_grad():  # norms and biases off their initial values, so that a forgotten one shows
         for parameter in model.parameters():

@@ -46,15 +46,15 @@ class Reuse:
 
     groups: OrderedDict[str, dict[str, _Last]] = field(default_factory=OrderedDict)
 
-    def add(self, seen: Sightings, findings: Findings) -> None:
+    def add(self, sightings: Sightings, findings: Findings) -> None:
         """Compare the tracks of a recording with those of the same names before it."""
-        recording = seen.recording
+        recording = sightings.recording
         known = self.groups.setdefault(recording.group, {})
         self.groups.move_to_end(recording.group)
         if len(self.groups) > _GROUPS:
             self.groups.popitem(last=False)
-        bounds = np.searchsorted(seen.track, np.arange(len(recording.track) + 1))
-        length = seen.column("length")
+        bounds = np.searchsorted(sightings.track, np.arange(len(recording.track) + 1))
+        length = sightings.column("length")
         examples = []
         for i, name in enumerate(recording.track):
             begin, end = int(bounds[i]), int(bounds[i + 1])
@@ -63,26 +63,26 @@ class Reuse:
             size = np.nan if length is None else float(np.median(length[begin:end]))
             kind = int(recording.type[i])
             if name in known:
-                why = _another(known[name], seen, begin, kind, size)
+                why = _another(known[name], sightings, begin, kind, size)
                 if why:
-                    examples.append(seen.example(begin, f"{why}; before in {known[name].source}", 1.0))
-            x, y = seen.position[end - 1].tolist()
-            known[name] = _Last(seen.source, recording.start, recording.start + float(seen.seconds[end - 1]), x, y, kind, size)
+                    examples.append(sightings.example(begin, f"{why}; before in {known[name].source}", 1.0))
+            x, y = sightings.position[end - 1].tolist()
+            known[name] = _Last(sightings.source, recording.start, recording.start + float(sightings.seconds[end - 1]), x, y, kind, size)
         findings.add("id-reuse", len(examples), examples)
 
 
-def _another(last: _Last, seen: Sightings, at: int, kind: int, size: float) -> str:
+def _another(last: _Last, sightings: Sightings, at: int, kind: int, size: float) -> str:
     """Why a track is not the agent that had its name before; empty if it may be."""
     if kind != last.type:
         return f"{AGENT_TYPES[kind]} here, {AGENT_TYPES[last.type]} before"
     if abs(size - last.length) > max(1.0, 0.2 * last.length):
         return f"length {size:.1f} m here, {last.length:.1f} m before"
-    if seen.recording.start == last.start and seen.source != last.source:
+    if sightings.recording.start == last.start and sightings.source != last.source:
         return ""  # files that all begin at 0 do not tell their times, nor, as windows of CommonRoad, a common frame
-    between = seen.recording.start + float(seen.seconds[at]) - last.end
+    between = sightings.recording.start + float(sightings.seconds[at]) - last.end
     if between < 0:
         return f"in both recordings at once, for {-between:.1f} s"
-    far = float(np.hypot(*(seen.position[at] - (last.x, last.y))))
+    far = float(np.hypot(*(sightings.position[at] - (last.x, last.y))))
     if far > limits.SPEED[kind] * between + limits.NOISE[kind]:
         return f"{far:.1f} m away {between:.1f} s later"
     return ""
@@ -101,25 +101,25 @@ class Overlaps:
     names: list[tuple[str, str, tuple[str, ...]]] = field(default_factory=list)
     kept: list[NDArray[np.int64]] = field(default_factory=list)
 
-    def add(self, seen: Sightings) -> None:
+    def add(self, sightings: Sightings) -> None:
         """Keep runs of the tracks of a recording: rows of (hash, recording, track, time in steps)."""
-        runs = self._runs(seen)
+        runs = self._runs(sightings)
         if not len(runs):
             return
         used, runs[:, 2] = np.unique(runs[:, 2], return_inverse=True)
-        self.names.append((seen.source, seen.recording.id, tuple(seen.recording.track[i] for i in used.tolist())))
+        self.names.append((sightings.source, sightings.recording.id, tuple(sightings.recording.track[i] for i in used.tolist())))
         self.kept.append(runs)
         while sum(map(len, self.kept)) > self.most:
             self.every *= 2
             self.kept = [np.concatenate(self.kept)]
             self.kept = [self.kept[0][self.kept[0][:, 0] % self.every == 0]]
 
-    def _runs(self, seen: Sightings) -> NDArray[np.int64]:
-        found = motion_runs(seen.position, seen.behind(1) & (seen.back(seen.step.astype(np.float64), 1) == 1))
+    def _runs(self, sightings: Sightings) -> NDArray[np.int64]:
+        found = motion_runs(sightings.position, sightings.behind(1) & (sightings.back(sightings.step.astype(np.float64), 1) == 1))
         kept = found.hash % self.every == 0
         at, number = found.begin[kept], found.hash[kept]
-        time = seen.step[at] + round(seen.recording.start / seen.recording.dt)
-        return np.stack([number, np.full(len(at), len(self.names)), seen.track[at], time], axis=1)
+        time = sightings.step[at] + round(sightings.recording.start / sightings.recording.dt)
+        return np.stack([number, np.full(len(at), len(self.names)), sightings.track[at], time], axis=1)
 
     def finish(self, findings: Findings) -> None:
         """Add the pairs of recordings that overlap."""
@@ -166,15 +166,15 @@ class Units:
     lengths: dict[int, NDArray[np.int64]] = field(default_factory=dict)
     agents: Counter[int] = field(default_factory=Counter)
 
-    def add(self, seen: Sightings) -> None:
+    def add(self, sightings: Sightings) -> None:
         """Count the speeds over half seconds, and the length of each track."""
-        there = seen.behind(seen.window)
-        self._count(self.speeds, seen.type[there], np.hypot(*seen.velocity(seen.window).T)[there])
-        self.agents.update(seen.recording.type.tolist())
-        length = seen.column("length")
+        there = sightings.behind(sightings.window)
+        self._count(self.speeds, sightings.type[there], np.hypot(*sightings.velocity(sightings.window).T)[there])
+        self.agents.update(sightings.recording.type.tolist())
+        length = sightings.column("length")
         if length is not None:
-            _, first = np.unique(seen.track, return_index=True)
-            self._count(self.lengths, seen.type[first], length[first])
+            _, first = np.unique(sightings.track, return_index=True)
+            self._count(self.lengths, sightings.type[first], length[first])
 
     def _count(self, into: dict[int, NDArray[np.int64]], kinds: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         for kind in np.unique(kinds).tolist():

@@ -88,17 +88,17 @@ class Doctor:
 
     def examine(self, recording: Recording, source: str) -> None:
         """Examine one recording."""
-        seen = Sightings(recording, source)
+        sightings = Sightings(recording, source)
         self._recordings += 1
         self._agents += len(recording.track)
-        self._states += len(seen.row)
+        self._states += len(sightings.row)
         self._seconds += recording.steps * recording.dt
         check_skipped(source, recording.id, recording.skipped, self._findings)
-        check_tracks(seen, self._findings, shortest=self._shortest)
-        check_motion(seen, self._findings)
-        self._reuse.add(seen, self._findings)
-        self._overlaps.add(seen)
-        self._units.add(seen)
+        check_tracks(sightings, self._findings, shortest=self._shortest)
+        check_motion(sightings, self._findings)
+        self._reuse.add(sightings, self._findings)
+        self._overlaps.add(sightings)
+        self._units.add(sightings)
 
     def diagnosis(self) -> Diagnosis:
         """What was found; call it once, at the end."""

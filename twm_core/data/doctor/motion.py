@@ -119,116 +119,124 @@ class Sightings:
         return self.behind(count) & (self.back(jumped.astype(np.float64), count) == 0)
 
 
-def check_motion(seen: Sightings, findings: Findings) -> None:
+def check_motion(sightings: Sightings, findings: Findings) -> None:
     """Add what is wrong with the motion in one recording."""
-    if len(seen.row) < 2:
+    if len(sightings.row) < 2:
         return
-    _jumps(seen, findings)
-    speed = np.hypot(*seen.velocity(seen.window).T)
-    _speeds(seen, speed, findings)
-    _accelerations(seen, findings)
-    _recorded_velocity(seen, speed, findings)
-    _headings(seen, speed, findings)
+    _jumps(sightings, findings)
+    speed = np.hypot(*sightings.velocity(sightings.window).T)
+    _speeds(sightings, speed, findings)
+    _accelerations(sightings, findings)
+    _recorded_velocity(sightings, speed, findings)
+    _headings(sightings, speed, findings)
 
 
-def _rows(seen: Sightings, findings: Findings, name: str, bad: Bools, severity: Floats, text: Callable[[int], str]) -> None:
+def _rows(sightings: Sightings, findings: Findings, name: str, bad: Bools, severity: Floats, text: Callable[[int], str]) -> None:
     """Add rows, with the worst row of each of the worst tracks as examples."""
     at = np.flatnonzero(bad)
     worst = at[np.argsort(-severity[at], kind="stable")][:200]
-    _, first = np.unique(seen.track[worst], return_index=True)
-    findings.add(name, len(at), [seen.example(int(i), text(int(i)), severity[i]) for i in worst[np.sort(first)][:10]])
+    _, first = np.unique(sightings.track[worst], return_index=True)
+    findings.add(name, len(at), [sightings.example(int(i), text(int(i)), severity[i]) for i in worst[np.sort(first)][:10]])
 
 
-def _jumps(seen: Sightings, findings: Findings) -> None:
-    bad = seen.jumps.copy()
-    bad[1:] &= ~(seen.jumps[:-1] & seen.behind(1)[1:])  # the step after a jump stands out because of the jump
-    far = np.hypot(*seen.back(seen.position, 1).T)
-    elapsed = seen.back(seen.seconds, 1)
-    _rows(seen, findings, "jumps", bad, far / limits.NOISE[seen.type], lambda i: f"{far[i]:.1f} m in {elapsed[i]:.2g} s")
+def _jumps(sightings: Sightings, findings: Findings) -> None:
+    bad = sightings.jumps.copy()
+    bad[1:] &= ~(sightings.jumps[:-1] & sightings.behind(1)[1:])  # the step after a jump stands out because of the jump
+    far = np.hypot(*sightings.back(sightings.position, 1).T)
+    elapsed = sightings.back(sightings.seconds, 1)
+    _rows(sightings, findings, "jumps", bad, far / limits.NOISE[sightings.type], lambda i: f"{far[i]:.1f} m in {elapsed[i]:.2g} s")
 
 
-def _speeds(seen: Sightings, speed: Floats, findings: Findings) -> None:
-    fastest = np.where(seen.smooth(seen.window), speed, 0.0)
-    vx, vy = seen.column("vx"), seen.column("vy")
+def _speeds(sightings: Sightings, speed: Floats, findings: Findings) -> None:
+    fastest = np.where(sightings.smooth(sightings.window), speed, 0.0)
+    vx, vy = sightings.column("vx"), sightings.column("vy")
     if vx is not None and vy is not None:
         fastest = np.fmax(fastest, np.hypot(vx, vy))
-    bad = fastest > limits.SPEED[seen.type]
-    _rows(seen, findings, "impossible-speed", bad, fastest / limits.SPEED[seen.type], lambda i: f"{fastest[i]:.1f} m/s")
+    bad = fastest > limits.SPEED[sightings.type]
+    _rows(sightings, findings, "impossible-speed", bad, fastest / limits.SPEED[sightings.type], lambda i: f"{fastest[i]:.1f} m/s")
 
 
-def _accelerations(seen: Sightings, findings: Findings) -> None:
-    count = seen.window
-    change = np.hypot(*seen.back(seen.velocity(count), count).T)
-    there = seen.smooth(2 * count)
-    elapsed = np.where(there, seen.back(seen.seconds, 2 * count) / 2, 1.0)
+def _accelerations(sightings: Sightings, findings: Findings) -> None:
+    count = sightings.window
+    change = np.hypot(*sightings.back(sightings.velocity(count), count).T)
+    there = sightings.smooth(2 * count)
+    elapsed = np.where(there, sightings.back(sightings.seconds, 2 * count) / 2, 1.0)
     hardest = np.where(there, change / elapsed, 0.0)
-    ax, ay = seen.column("ax"), seen.column("ay")
+    ax, ay = sightings.column("ax"), sightings.column("ay")
     if ax is not None and ay is not None:
         hardest = np.fmax(hardest, np.hypot(ax, ay))
-    bad = hardest > limits.ACCELERATION[seen.type]
-    _rows(seen, findings, "impossible-acceleration", bad, hardest, lambda i: f"{hardest[i]:.1f} m/s^2")
+    bad = hardest > limits.ACCELERATION[sightings.type]
+    _rows(sightings, findings, "impossible-acceleration", bad, hardest, lambda i: f"{hardest[i]:.1f} m/s^2")
 
 
-def _recorded_velocity(seen: Sightings, speed: Floats, findings: Findings) -> None:
-    vx, vy = seen.column("vx"), seen.column("vy")
+def _recorded_velocity(sightings: Sightings, speed: Floats, findings: Findings) -> None:
+    vx, vy = sightings.column("vx"), sightings.column("vy")
     if vx is None or vy is None:
         return
-    count = seen.window
+    count = sightings.window
     recorded = np.stack([vx, vy], axis=1)
     known: Bools = np.isfinite(vx) & np.isfinite(vy)
     filled = np.where(known[:, None], recorded, 0.0)
-    elapsed = np.maximum(seen.back(seen.seconds, 1), 0.0)
+    elapsed = np.maximum(sightings.back(sightings.seconds, 1), 0.0)
     mean = np.zeros_like(filled)
     mean[1:] = (filled[1:] + filled[:-1]) / 2 * elapsed[1:, None]
-    travelled = np.cumsum(np.where(seen.behind(1)[:, None], mean, 0.0), axis=0)
-    whole = seen.smooth(count) & known & (seen.back(np.cumsum(~known).astype(np.float64), count) == 0)
+    travelled = np.cumsum(np.where(sightings.behind(1)[:, None], mean, 0.0), axis=0)
+    whole = sightings.smooth(count) & known & (sightings.back(np.cumsum(~known).astype(np.float64), count) == 0)
     whole[count:] &= known[: len(known) - count]
-    over = np.where(whole, seen.back(seen.seconds, count), 1.0)
-    expected = seen.back(travelled, count) / over[:, None]
-    off = np.where(whole, np.hypot(*(expected - seen.velocity(count)).T), 0.0)
+    over = np.where(whole, sightings.back(sightings.seconds, count), 1.0)
+    expected = sightings.back(travelled, count) / over[:, None]
+    off = np.where(whole, np.hypot(*(expected - sightings.velocity(count)).T), 0.0)
     bad = off > limits.VELOCITY_OFF + limits.VELOCITY_SHARE * speed
     moving = bad & (speed > limits.VELOCITY_OFF)
     ratio = np.median(np.hypot(*expected[moving].T) / speed[moving]) if moving.any() else np.nan
     note = "" if np.isnan(ratio) else f"; in the median {ratio:.2f} times as fast as the positions"
 
     def text(i: int) -> str:
-        return f"recorded ({expected[i, 0]:.1f}, {expected[i, 1]:.1f}) m/s, positions say {_pair(seen.velocity(count)[i])}{note}"
+        return f"recorded ({expected[i, 0]:.1f}, {expected[i, 1]:.1f}) m/s, positions say {_pair(sightings.velocity(count)[i])}{note}"
 
-    _rows(seen, findings, "velocity-disagrees", bad, off, text)
+    _rows(sightings, findings, "velocity-disagrees", bad, off, text)
 
 
 def _pair(velocity: Floats) -> str:
     return f"({velocity[0]:.1f}, {velocity[1]:.1f}) m/s"
 
 
-def _headings(seen: Sightings, speed: Floats, findings: Findings) -> None:
-    heading = seen.column("heading")
+def _headings(sightings: Sightings, speed: Floats, findings: Findings) -> None:
+    heading = sightings.column("heading")
     if heading is None:
         return
-    velocity = seen.velocity(seen.window)
-    moves = seen.smooth(seen.window) & (speed >= limits.MOVING) & np.isfinite(heading) & limits.TURNS[seen.type]
+    velocity = sightings.velocity(sightings.window)
+    moves = sightings.smooth(sightings.window) & (speed >= limits.MOVING) & np.isfinite(heading) & limits.TURNS[sightings.type]
     if not moves.any():
         return
     direction = np.arctan2(velocity[:, 1], velocity[:, 0])
-    tracks = len(seen.recording.track)
-    count = np.bincount(seen.track[moves], minlength=tracks)
+    tracks = len(sightings.recording.track)
+    count = np.bincount(sightings.track[moves], minlength=tracks)
     off = np.abs(wrap(heading - direction))
-    bad = np.bincount(seen.track[moves & (off > limits.HEADING_OFF)], minlength=tracks)
-    turned = _largest(np.abs(wrap(direction - _first_of(direction, seen.track, moves, tracks)[seen.track])), seen.track, moves, tracks)
-    varied = _largest(np.abs(wrap(heading - _first_of(heading, seen.track, moves, tracks)[seen.track])), seen.track, moves, tracks)
+    bad = np.bincount(sightings.track[moves & (off > limits.HEADING_OFF)], minlength=tracks)
+    turned = _largest(
+        np.abs(wrap(direction - _first_of(direction, sightings.track, moves, tracks)[sightings.track])), sightings.track, moves, tracks
+    )
+    varied = _largest(
+        np.abs(wrap(heading - _first_of(heading, sightings.track, moves, tracks)[sightings.track])), sightings.track, moves, tracks
+    )
     still = (count >= 3) & (varied < limits.HEADING_STILL) & (turned > limits.HEADING_TURN)
-    where = _first_of(np.arange(len(off)).astype(np.float64), seen.track, moves, tracks)
+    where = _first_of(np.arange(len(off)).astype(np.float64), sightings.track, moves, tracks)
     told = [(int(where[i]), f"always {heading[int(where[i])]:.2f} rad", np.rad2deg(turned[i])) for i in _worst(still, turned)]
     findings.add(
-        "heading-constant", int(still.sum()), [seen.example(row, f"{text}, but turns by {by:.0f} degrees", by) for row, text, by in told]
+        "heading-constant",
+        int(still.sum()),
+        [sightings.example(row, f"{text}, but turns by {by:.0f} degrees", by) for row, text, by in told],
     )
-    aside = ~still & (count >= max(3, seen.window)) & (bad > limits.HEADING_SHARE * count)
-    middle = {i: float(np.median(off[moves & (seen.track == i)])) for i in _worst(aside, bad.astype(np.float64))}
+    aside = ~still & (count >= max(3, sightings.window)) & (bad > limits.HEADING_SHARE * count)
+    middle = {i: float(np.median(off[moves & (sightings.track == i)])) for i in _worst(aside, bad.astype(np.float64))}
     findings.add(
         "heading-disagrees",
         int(aside.sum()),
         [
-            seen.example(int(where[i]), f"{np.rad2deg(m):.0f} degrees off in the median, at {bad[i]} of {count[i]} moving rows", bad[i])
+            sightings.example(
+                int(where[i]), f"{np.rad2deg(m):.0f} degrees off in the median, at {bad[i]} of {count[i]} moving rows", bad[i]
+            )
             for i, m in middle.items()
         ],
     )

@@ -27,21 +27,21 @@ def check_skipped(source: str, recording: str, skipped: Mapping[str, int], findi
         findings.add(name, count, [Example(source, recording, f"{count} {reason}", float(count))])
 
 
-def check_tracks(seen: Sightings, findings: Findings, *, shortest: int) -> None:
+def check_tracks(sightings: Sightings, findings: Findings, *, shortest: int) -> None:
     """Add what is wrong with the tracks of one recording."""
-    if not len(seen.recording.track):
+    if not len(sightings.recording.track):
         return
-    _missing_steps(seen, findings)
-    _short(seen, findings, shortest)
-    _sizes(seen, findings)
-    _lanes(seen, findings)
-    _on_top(seen, findings)
+    _missing_steps(sightings, findings)
+    _short(sightings, findings, shortest)
+    _sizes(sightings, findings)
+    _lanes(sightings, findings)
+    _on_top(sightings, findings)
 
 
-def _missing_steps(seen: Sightings, findings: Findings) -> None:
-    recording = seen.recording
+def _missing_steps(sightings: Sightings, findings: Findings) -> None:
+    recording = sightings.recording
     somebody = np.zeros(recording.steps, dtype=bool)
-    somebody[seen.step] = True
+    somebody[sightings.step] = True
     missing = np.flatnonzero(recording.code == OCCLUDED)
     track = np.searchsorted(recording.offset, missing, side="right") - 1
     step = recording.first[track] + missing - recording.offset[track]
@@ -49,7 +49,7 @@ def _missing_steps(seen: Sightings, findings: Findings) -> None:
     if len(holes):
         apart = np.gcd.reduce(np.diff(np.flatnonzero(somebody))) if somebody.sum() > 1 else 1
         text = f"rows stand at every {apart}th step only" if apart > 1 else f"{len(holes)} of {recording.steps} steps"
-        example = Example(seen.source, recording.id, text, float(len(holes)), step=int(holes[0]))
+        example = Example(sightings.source, recording.id, text, float(len(holes)), step=int(holes[0]))
         findings.add("irregular-steps", len(holes), [example])
     alone = somebody[step]  # others are seen at that step
     missing, track, step = missing[alone], track[alone], step[alone]
@@ -65,7 +65,7 @@ def _missing_steps(seen: Sightings, findings: Findings) -> None:
         len(begin),
         [
             Example(
-                seen.source,
+                sightings.source,
                 recording.id,
                 f"{size[i]} steps, {size[i] * recording.dt:.2g} s",
                 float(size[i]),
@@ -77,56 +77,56 @@ def _missing_steps(seen: Sightings, findings: Findings) -> None:
     )
 
 
-def _short(seen: Sightings, findings: Findings, shortest: int) -> None:
-    recording = seen.recording
+def _short(sightings: Sightings, findings: Findings, shortest: int) -> None:
+    recording = sightings.recording
     inside = (recording.first > 0) & (recording.first + recording.length < recording.steps)
     bad = np.flatnonzero(inside & (recording.length < shortest))
     worst = bad[np.argsort(recording.length[bad], kind="stable")][:10]
-    findings.add("short-tracks", len(bad), [_track(seen, int(i), f"{recording.length[i]} steps", -recording.length[i]) for i in worst])
+    findings.add("short-tracks", len(bad), [_track(sightings, int(i), f"{recording.length[i]} steps", -recording.length[i]) for i in worst])
 
 
-def _track(seen: Sightings, i: int, text: str, severity: float) -> Example:
-    step = int(seen.recording.first[i])
-    return Example(seen.source, seen.recording.id, text, float(severity), track=seen.recording.track[i], step=step)
+def _track(sightings: Sightings, i: int, text: str, severity: float) -> Example:
+    step = int(sightings.recording.first[i])
+    return Example(sightings.source, sightings.recording.id, text, float(severity), track=sightings.recording.track[i], step=step)
 
 
-def _sizes(seen: Sightings, findings: Findings) -> None:
+def _sizes(sightings: Sightings, findings: Findings) -> None:
     least, most = limits.SIZE
     wrong: dict[int, tuple[int, str, float]] = {}
     for name in ("length", "width"):
-        values = seen.column(name)
+        values = sightings.column(name)
         if values is None:
             continue
         with np.errstate(invalid="ignore"):  # NaN is a size that is not known
             at = np.flatnonzero((values <= least) | (values > most))
-        tracks, first = np.unique(seen.track[at], return_index=True)
+        tracks, first = np.unique(sightings.track[at], return_index=True)
         for i, row in zip(tracks.tolist(), at[first].tolist(), strict=True):
             wrong.setdefault(i, (row, f"{name} {values[row]:.3g} m", abs(values[row] - most / 2)))
     worst = sorted(wrong.values(), key=lambda w: -w[2])[:10]
-    findings.add("sizes", len(wrong), [seen.example(*w) for w in worst])
+    findings.add("sizes", len(wrong), [sightings.example(*w) for w in worst])
 
 
-def _lanes(seen: Sightings, findings: Findings) -> None:
-    if seen.recording.lane is None:
+def _lanes(sightings: Sightings, findings: Findings) -> None:
+    if sightings.recording.lane is None:
         return
-    motor = limits.MOTOR[seen.type]
-    unknown = motor & (seen.recording.lane[seen.row] == 0)
+    motor = limits.MOTOR[sightings.type]
+    unknown = motor & (sightings.recording.lane[sightings.row] == 0)
     if unknown.sum() <= limits.LANE_SHARE * motor.sum():
         return
-    count = np.bincount(seen.track[unknown], minlength=len(seen.recording.track))
+    count = np.bincount(sightings.track[unknown], minlength=len(sightings.recording.track))
     worst = np.argsort(-count, kind="stable")[:5]
     share = f"{100 * unknown.sum() / motor.sum():.0f} % of the recording"
     findings.add(
-        "lanes-unknown", int(unknown.sum()), [_track(seen, int(i), f"{count[i]} rows; {share}", count[i]) for i in worst if count[i]]
+        "lanes-unknown", int(unknown.sum()), [_track(sightings, int(i), f"{count[i]} rows; {share}", count[i]) for i in worst if count[i]]
     )
 
 
-def _on_top(seen: Sightings, findings: Findings) -> None:
-    if len(seen.row) < 2:
+def _on_top(sightings: Sightings, findings: Findings) -> None:
+    if len(sightings.row) < 2:
         return
-    axis = int(np.argmax(np.ptp(seen.position, axis=0)))
-    order = np.lexsort((seen.position[:, axis], seen.step))
-    step, place = seen.step[order], seen.position[order]
+    axis = int(np.argmax(np.ptp(sightings.position, axis=0)))
+    order = np.lexsort((sightings.position[:, axis], sightings.step))
+    step, place = sightings.step[order], sightings.position[order]
     pairs: list[NDArray[np.int64]] = []
     for apart in range(1, min(_NEIGHBOURS, len(order))):
         near = (step[apart:] == step[:-apart]) & (place[apart:, axis] - place[:-apart, axis] < limits.TOUCHING_MOTOR)
@@ -134,20 +134,20 @@ def _on_top(seen: Sightings, findings: Findings) -> None:
         if not len(at):
             break
         a, b = order[at], order[at + apart]
-        both = limits.MOTOR[seen.type[a]] & limits.MOTOR[seen.type[b]]
-        close = np.hypot(*(seen.position[a] - seen.position[b]).T) < np.where(both, limits.TOUCHING_MOTOR, limits.TOUCHING)
+        both = limits.MOTOR[sightings.type[a]] & limits.MOTOR[sightings.type[b]]
+        close = np.hypot(*(sightings.position[a] - sightings.position[b]).T) < np.where(both, limits.TOUCHING_MOTOR, limits.TOUCHING)
         pairs.append(np.stack([np.minimum(a, b), np.maximum(a, b)], axis=1)[close])
     found = np.concatenate(pairs) if pairs else np.zeros((0, 2), dtype=np.int64)
     if not len(found):
         return
-    tracks, first, count = np.unique(seen.track[found], axis=0, return_index=True, return_counts=True)
+    tracks, first, count = np.unique(sightings.track[found], axis=0, return_index=True, return_counts=True)
     worst = np.argsort(-count, kind="stable")[:10]
     findings.add(
         "on-top",
         len(tracks),
         [
-            seen.example(
-                int(found[first[i], 0]), f"with track {seen.recording.track[int(tracks[i, 1])]} at {count[i]} steps", float(count[i])
+            sightings.example(
+                int(found[first[i], 0]), f"with track {sightings.recording.track[int(tracks[i, 1])]} at {count[i]} steps", float(count[i])
             )
             for i in worst
         ],

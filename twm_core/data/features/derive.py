@@ -79,29 +79,29 @@ def derive(recording: Recording, *, features: tuple[str, ...] | None = None, all
         DataError: A feature is asked for that there is none of, or that the recording does not support.
     """
     names = _chosen(recording, features, allow_no_map)
-    seen = np.flatnonzero(recording.code != OCCLUDED)
-    track = np.repeat(np.arange(len(recording.first)), recording.length)[seen]
-    step = (np.arange(len(recording.code)) - np.repeat(recording.offset - recording.first, recording.length))[seen]
-    origin = origin_of(recording, seen, step)
+    observed_rows = np.flatnonzero(recording.code != OCCLUDED)
+    track = np.repeat(np.arange(len(recording.first)), recording.length)[observed_rows]
+    step = (np.arange(len(recording.code)) - np.repeat(recording.offset - recording.first, recording.length))[observed_rows]
+    origin = origin_of(recording, observed_rows, step)
     road = None if recording.road is None else shift_road(recording.road, origin)
-    starts = np.ones(len(seen), dtype=bool)
+    starts = np.ones(len(observed_rows), dtype=bool)
     starts[1:] = np.diff(track) != 0
-    values, texts = _motion(recording, seen, track, step, starts, origin)
-    _sizes(recording, seen, track, starts, values, texts)
+    values, texts = _motion(recording, observed_rows, track, step, starts, origin)
+    _sizes(recording, observed_rows, track, starts, values, texts)
     on = None
     if road is not None and road.lanes:
         on = locate(np.stack([values["x"], values["y"]], axis=1), values["heading"], road.lanes)
         values |= {name: getattr(on, name) for name in LANE_FEATURES}
         texts |= dict.fromkeys(LANE_FEATURES, "from the road map, at the agent's position and heading")
     else:
-        values |= {name: np.zeros(len(seen)) for name in LANE_FEATURES}
+        values |= {name: np.zeros(len(observed_rows)) for name in LANE_FEATURES}
         texts |= dict.fromkeys(LANE_FEATURES, NO_MAP)
     if any(name in LEADER_FEATURES for name in names):
-        add_neighbours(recording, seen, step, on, road, values, texts)
+        add_neighbours(recording, observed_rows, step, on, road, values, texts)
     state = np.zeros((len(recording.code), len(names)), dtype=np.float32)
     for i, name in enumerate(names):
-        state[seen, i] = values[name]
-    lane, lane_names = _lanes(recording, seen, on, road)
+        state[observed_rows, i] = values[name]
+    lane, lane_names = _lanes(recording, observed_rows, on, road)
     lights = recording.lights
     return Scenario(
         id=recording.id,
@@ -129,12 +129,12 @@ def derive(recording: Recording, *, features: tuple[str, ...] | None = None, all
     )
 
 
-def origin_of(recording: Recording, seen: Ints, step: Ints) -> tuple[float, float]:
+def origin_of(recording: Recording, observed_rows: Ints, step: Ints) -> tuple[float, float]:
     """World position of the local frame (see the module): a function of the map, or of the first step at which anybody is seen.
 
     Args:
         recording: The recording.
-        seen: Rows at which an agent is seen.
+        observed_rows: Rows at which an agent is seen.
         step: Their steps.
     """
     road = recording.road
@@ -145,9 +145,9 @@ def origin_of(recording: Recording, seen: Ints, step: Ints) -> tuple[float, floa
         line = road.lines[0].points
     if line is not None:
         return float(np.round(line[0, 0])) + 0.0, float(np.round(line[0, 1])) + 0.0
-    if not len(seen):
+    if not len(observed_rows):
         return 0.0, 0.0
-    row = seen[int(np.argmin(step))]
+    row = observed_rows[int(np.argmin(step))]
     x, y = (float(np.trunc(recording.columns[n][row] / ORIGIN_GRID) * ORIGIN_GRID) for n in ("x", "y"))
     return x + 0.0, y + 0.0  # + 0: no negative zeros
 
@@ -190,12 +190,12 @@ def _chosen(recording: Recording, features: tuple[str, ...] | None, allow_no_map
     return features
 
 
-def _usable(recording: Recording, name: str, seen: Ints) -> Floats:
+def _usable(recording: Recording, name: str, observed_rows: Ints) -> Floats:
     """The recorded column at the rows that are seen, NaN where it is not known or may not be used."""
     values = recording.columns.get(name)
     if values is None or (name in _DERIVABLE and _NOT_CAUSAL.search(recording.provenance.get(name, ""))):
-        return np.full(len(seen), np.nan)
-    values = values[seen]
+        return np.full(len(observed_rows), np.nan)
+    values = values[observed_rows]
     return np.where(np.isfinite(values), values, np.nan)
 
 
@@ -211,30 +211,30 @@ def _text(recording: Recording, name: str, given: Flags, otherwise: str) -> str:
 
 
 def _motion(
-    recording: Recording, seen: Ints, track: Ints, step: Ints, starts: Flags, origin: tuple[float, float]
+    recording: Recording, observed_rows: Ints, track: Ints, step: Ints, starts: Flags, origin: tuple[float, float]
 ) -> tuple[dict[str, Floats], dict[str, str]]:
     """Position, velocity, heading and their rates at the rows that are seen, with their provenance."""
     values: dict[str, Floats] = {}
     texts: dict[str, str] = {}
     elapsed = np.where(starts, 1.0, np.diff(step, prepend=step[:1])) * recording.dt
     for name, zero in zip(("x", "y"), origin, strict=True):
-        world = recording.columns[name][seen]
+        world = recording.columns[name][observed_rows]
         values[name] = world - zero
         texts[name] = recording.provenance.get(name, "recorded")
-        speed, given = f"v{name}", _usable(recording, f"v{name}", seen)
+        speed, given = f"v{name}", _usable(recording, f"v{name}", observed_rows)
         values[speed] = np.where(np.isnan(given), backward_difference(world, starts, elapsed), given)
         texts[speed] = _text(recording, speed, ~np.isnan(given), f"backward differences of {name}")
         known = ~(np.isnan(given) & starts)
-        rate, given = f"a{name}", _usable(recording, f"a{name}", seen)
+        rate, given = f"a{name}", _usable(recording, f"a{name}", observed_rows)
         unknown = starts | ~known | ~np.concatenate([[True], known[:-1]])[: len(known)]
         values[rate] = np.where(np.isnan(given), backward_difference(values[speed], unknown, elapsed), given)
         texts[rate] = _text(recording, rate, ~np.isnan(given), f"backward differences of {speed}")
     still = np.asarray([STILL_SPEED[name] for name in AGENT_TYPES])[recording.type[track]]
     vx, vy = values["vx"].astype(np.float32), values["vy"].astype(np.float32)
     # A velocity that is recorded at a track's first row tells a direction there already.
-    unmoved = starts & np.isnan(_usable(recording, "vx", seen))
+    unmoved = starts & np.isnan(_usable(recording, "vx", observed_rows))
     direction = _direction(vx, vy, unmoved, still)
-    given = _usable(recording, "heading", seen)
+    given = _usable(recording, "heading", observed_rows)
     heading = hold_last(np.where(np.isnan(given), direction, wrap(given)), starts)
     known = ~np.isnan(heading)
     values["heading"] = np.where(known, heading, 0.0)
@@ -255,25 +255,25 @@ def _direction(vx: NDArray[np.float32], vy: NDArray[np.float32], unknown: Flags,
     return np.where(moving, np.arctan2(vy, vx).astype(np.float64), np.nan)
 
 
-def _sizes(recording: Recording, seen: Ints, track: Ints, starts: Flags, values: dict[str, Floats], texts: dict[str, str]) -> None:
+def _sizes(recording: Recording, observed_rows: Ints, track: Ints, starts: Flags, values: dict[str, Floats], texts: dict[str, str]) -> None:
     """Length and width of every row; a size that is not known any more is the last one that was."""
     kind = recording.type[track]
     for i, name in enumerate(("length", "width")):
-        given = _usable(recording, name, seen)
+        given = _usable(recording, name, observed_rows)
         held = hold_last(np.where(given > 0, given, np.nan), starts)
         assumed = np.asarray([ASSUMED_SIZE[t][i] for t in AGENT_TYPES])[kind]
         values[name] = np.where(np.isnan(held), assumed, held)
         texts[name] = _text(recording, name, ~np.isnan(held), "assumed from the type")
 
 
-def _lanes(recording: Recording, seen: Ints, on: OnLanes | None, road: RoadMap | None) -> tuple[Ints | None, tuple[str, ...]]:
+def _lanes(recording: Recording, observed_rows: Ints, on: OnLanes | None, road: RoadMap | None) -> tuple[Ints | None, tuple[str, ...]]:
     """Lane numbers of all rows and the lanes' names: the recorded ones, else the map's."""
     if recording.lane is not None:
         number = np.zeros(len(recording.code), dtype=np.int64)
-        number[seen] = recording.lane[seen]
+        number[observed_rows] = recording.lane[observed_rows]
         return number, recording.lane_names
     if on is None or road is None:
         return None, ()
     number = np.zeros(len(recording.code), dtype=np.int64)
-    number[seen] = on.lane + 1
+    number[observed_rows] = on.lane + 1
     return number, tuple(lane.id for lane in road.lanes)

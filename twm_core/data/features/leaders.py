@@ -67,8 +67,8 @@ def find_leaders(step: Ints, xy: Floats, heading: Floats, velocity: Floats) -> L
         velocity: Velocities `[R, 2]`, metres per second.
     """
     leader = in_corridor(step, xy, heading).leader
-    seen = relative(leader, xy, heading, velocity)
-    return Leaders(seen.ahead, seen.ahead_speed, (leader >= 0).astype(np.float64))
+    ahead = relative(leader, xy, heading, velocity)
+    return Leaders(ahead.ahead, ahead.ahead_speed, (leader >= 0).astype(np.float64))
 
 
 def relative(other: Ints, xy: Floats, heading: Floats, velocity: Floats) -> Relative:
@@ -145,12 +145,12 @@ def _search(frame: NDArray[np.float32], own: Ints, others: Ints, found: Neighbou
     suits &= turned >= _LEAST_COSINE
     suits &= (others >= 0)[:, None, :]
     ahead[~suits] = np.nan
-    seen = own >= 0
+    on_lane = own >= 0
     for number, distance in ((found.leader, found.ahead), (found.follower, found.behind)):
         away = np.where(ahead > 0, ahead, np.inf)
         nearest = away.argmin(axis=2)
         gap = np.take_along_axis(away, nearest[..., None], axis=2)[..., 0]
-        there = seen & (gap <= REACH)
+        there = on_lane & (gap <= REACH)
         number[own[there]] = np.take_along_axis(others, nearest, axis=1)[there]
         distance[own[there]] = gap[there]
         np.negative(ahead, out=ahead)  # then the same behind

@@ -27,13 +27,19 @@ Flags = NDArray[np.bool_]
 
 
 def add_neighbours(
-    recording: Recording, seen: Ints, step: Ints, on: OnLanes | None, road: RoadMap | None, values: dict[str, Floats], texts: dict[str, str]
+    recording: Recording,
+    observed_rows: Ints,
+    step: Ints,
+    on: OnLanes | None,
+    road: RoadMap | None,
+    values: dict[str, Floats],
+    texts: dict[str, str],
 ) -> None:
     """Add the features `LEADER_FEATURES` of every row to `values`, and how they came about to `texts`.
 
     Args:
         recording: The recording; its recorded neighbours come first.
-        seen: Its rows at which an agent is seen, `[R]`.
+        observed_rows: Its rows at which an agent is seen, `[R]`.
         step: Their steps.
         on: Where they are on the lanes of `road`; None without lanes.
         road: The map in the local frame, or None.
@@ -43,12 +49,12 @@ def add_neighbours(
     xy = np.stack([values["x"], values["y"]], axis=1)
     heading = values["heading"]
     velocity = np.stack([values["vx"], values["vy"]], axis=1)
-    decided = np.zeros(len(seen), dtype=bool)
+    decided = np.zeros(len(observed_rows), dtype=bool)
     found = None
     if on is not None and road is not None:
         found, decided = along_lanes(step, on, RoadGraph(road.lanes))
-    named = {side: _recorded(recording, getattr(recording, side), seen, step) for side in ("leader", "follower")}
-    open_ends = np.zeros(len(seen), dtype=bool)
+    named = {side: _recorded(recording, getattr(recording, side), observed_rows, step) for side in ("leader", "follower")}
+    open_ends = np.zeros(len(observed_rows), dtype=bool)
     for rows in named.values():
         open_ends |= rows == UNKNOWN
     corridor = in_corridor(step, xy, heading, open_ends & ~decided)
@@ -70,17 +76,17 @@ def add_neighbours(
         texts[name] = f"from the leader ({texts['leader_gap']}), lengths and speeds"
 
 
-def _recorded(recording: Recording, neighbour: Ints | None, seen: Ints, step: Ints) -> Ints:
+def _recorded(recording: Recording, neighbour: Ints | None, observed_rows: Ints, step: Ints) -> Ints:
     """The row (among those seen) of each row's recorded neighbour, -1 for none, `UNKNOWN` where it is not said or not seen."""
-    found = np.full(len(seen), UNKNOWN, dtype=np.int64)
-    if neighbour is None or not len(seen):
+    found = np.full(len(observed_rows), UNKNOWN, dtype=np.int64)
+    if neighbour is None or not len(observed_rows):
         return found
-    number = neighbour[seen]
+    number = neighbour[observed_rows]
     found[number == -1] = -1
     at = np.maximum(number, 0)
     inside = (number >= 0) & (step >= recording.first[at]) & (step < recording.first[at] + recording.length[at])
     place = np.full(len(recording.code), UNKNOWN, dtype=np.int64)
-    place[seen] = np.arange(len(seen))
+    place[observed_rows] = np.arange(len(observed_rows))
     row = np.where(inside, recording.offset[at] + step - recording.first[at], 0)
     return np.where(inside, place[row], found)
 

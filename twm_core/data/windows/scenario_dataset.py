@@ -27,7 +27,7 @@ class ScenarioDataset(Dataset):
     The first time windows are made the splits are compared by content (`twm_core.data.windows.split_content`), however they came about.
 
     Args:
-        seen: Spec of the batches; keys and features it does not name are left out of them.
+        obs_spec: Spec of the batches; keys and features it does not name are left out of them.
         action: Spec of the actions, None to leave them out.
         splits: Scenarios by split name.
         protocol: The protocol of `val` and `test`.
@@ -47,7 +47,7 @@ class ScenarioDataset(Dataset):
     def __init__(
         self,
         *,
-        seen: ObservationSpec,
+        obs_spec: ObservationSpec,
         action: ActionSpec | None,
         splits: Mapping[str, Sequence[Scenario]],
         protocol: WindowProtocol,
@@ -63,7 +63,7 @@ class ScenarioDataset(Dataset):
         lane_tokens: Mapping[str, Sequence[NDArray[np.int64] | None]] | None = None,
         digest: str | None = None,
     ) -> None:
-        self.seen = seen
+        self.obs_spec = obs_spec
         self.action = action
         self.splits = {k: tuple(v) for k, v in splits.items()}
         self.parts = {k: tuple((parts or {}).get(k, (None,) * len(v))) for k, v in self.splits.items()}
@@ -92,8 +92,8 @@ class ScenarioDataset(Dataset):
             protocol = replace(self.protocol, stride=stride, min_scored=1, full=False, show_others=False, expects={})
             if self.train_agents is not None:
                 protocol = replace(protocol, max_agents=min(self.train_agents, protocol.max_agents), around_agent=True)
-        keys = {*self.seen.names, *(("action",) if self.action is not None else ())}
-        features = tuple(f.name for f in self.seen.get("agents.state").features)
+        keys = {*self.obs_spec.names, *(("action",) if self.action is not None else ())}
+        features = tuple(f.name for f in self.obs_spec.get("agents.state").features)
         windows = ScenarioWindows(
             self.splits[split],
             protocol,
@@ -112,8 +112,8 @@ class ScenarioDataset(Dataset):
             return batch
         return augment_traffic(
             batch,
-            self.seen.get("agents.state"),
-            pose=self.seen.get("map.pose") if self.seen.has("map.pose") else None,
+            self.obs_spec.get("agents.state"),
+            pose=self.obs_spec.get("map.pose") if self.obs_spec.has("map.pose") else None,
             mirror=self.mirror,
             scale=self.scale,
             rotate=self.rotate,
@@ -124,7 +124,7 @@ class ScenarioDataset(Dataset):
     def fingerprint(self) -> str:
         augmentation = (self.mirror, self.scale, *((self.rotate, self.dropout) if self.rotate or self.dropout else ()))
         options = (_protocol_text(self.protocol), self.train_stride, self.train_agents, *augmentation)
-        digest = hashlib.sha256(repr((*options, self.seen.model_dump())).encode())
+        digest = hashlib.sha256(repr((*options, self.obs_spec.model_dump())).encode())
         for split, scenarios in sorted(self.splits.items()):
             for s, part in zip(scenarios, self.parts[split], strict=True):
                 digest.update(f"{split}/{s.id}/{s.steps}".encode())

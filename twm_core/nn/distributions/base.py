@@ -1,6 +1,6 @@
 """Distributions that decoders and dynamics return: mean, mode, sample, log_prob; for latents also entropy and KL.
 
-`torch.distributions` is too slow for the inner loop (argument checks, repeated normalisation) and draws from the global generator, so
+`torch.distributions` is too slow for the inner loop (argument checks, repeated normalization) and draws from the global generator, so
 these are plain classes over tensors. The tests compare each of them with `torch.distributions`.
 """
 

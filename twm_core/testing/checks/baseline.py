@@ -29,12 +29,12 @@ def forecasts_are_as_declared(subject: BaselineSubject) -> None:
 
     There are as many futures as are asked for, or one where they do not differ (`several` is False).
     """
-    declared = subject.given.gives
+    declared = subject.specs.gives
     if subject.instance.gives != declared:
         broken(f"`gives` is {subject.instance.gives}, the config declares {declared}", "return one spec from both")
     if declared.states[:2] != ("x", "y"):
         broken(f"the states are {declared.states}", "x and y come first")
-    for steps, samples in ((subject.seen.horizon, SAMPLES), (FURTHER, SAMPLES), (FURTHER, 1)):
+    for steps, samples in ((subject.obs_spec.horizon, SAMPLES), (FURTHER, SAMPLES), (FURTHER, 1)):
         found = subject.forecast(subject.instance, subject.fed, steps=steps, samples=samples)
         futures = samples if declared.several else 1
         lead = {
@@ -73,7 +73,7 @@ def probabilities_are_probabilities(subject: BaselineSubject) -> None:
             there = subject.fed.values[EXISTS][:, -1]
             total = torch.where(there, value.sum(dim=1), torch.ones(()))
             if bool((value < 0).any()) or distance(total, torch.ones_like(total)) > rounding(total.dtype, subject.summands):
-                broken(f"weights add up to {float(total.min()):.4g} .. {float(total.max()):.4g}", "normalise over the axis S")
+                broken(f"weights add up to {float(total.min()):.4g} .. {float(total.max()):.4g}", "normalize over the axis S")
         if name == "exists" and not bool(((value >= 0) & (value <= 1)).all()):
             broken("existence is no probability", "apply a sigmoid")
 
@@ -82,7 +82,7 @@ def draws_nothing_unasked(subject: BaselineSubject) -> None:
     """Neither fitting nor forecasting draws from torch's global generator: futures come from the generator that is passed in."""
     before = torch.get_rng_state()
     built = subject.build()
-    built.fit(SyntheticWindows(subject.seen))
+    built.fit(SyntheticWindows(subject.obs_spec))
     subject.read(built, subject.fed)
     after = torch.get_rng_state()
     torch.set_rng_state(before)
@@ -110,7 +110,7 @@ def same_seed_same_forecast(subject: BaselineSubject) -> None:
 
 def several_futures_differ(subject: BaselineSubject) -> None:
     """Where `several` is declared, no two futures are the same."""
-    if not subject.given.gives.several:
+    if not subject.specs.gives.several:
         raise NotApplicable("it has one future")
     futures = subject.usual["states"].counted()
     for i in range(1, SAMPLES):
@@ -120,8 +120,8 @@ def several_futures_differ(subject: BaselineSubject) -> None:
 
 def targets_are_not_read(subject: BaselineSubject) -> None:
     """Keys with the role `target`, were they there, change nothing."""
-    whole = synthetic(subject.seen, seed=3).take("T", torch.arange(subject.seen.context))
-    targets = {k.key: whole.values[k.key] for k in subject.seen.keys if k.role == "target"}
+    whole = synthetic(subject.obs_spec, seed=3).take("T", torch.arange(subject.obs_spec.context))
+    targets = {k.key: whole.values[k.key] for k in subject.obs_spec.keys if k.role == "target"}
     fed = Fed({**subject.fed.values, **targets}, whole.axes, whole.classes)
     same(
         subject.read(subject.instance, fed),
@@ -170,7 +170,7 @@ def batch_rows_are_independent(subject: BaselineSubject) -> None:
 
 def unfitted_it_works_or_says_so(subject: BaselineSubject) -> None:
     """Before `fit`, or after it saw nobody, it forecasts (where there is little to learn) or raises an error that says what to do."""
-    for what, windows in (("before fit", None), ("fitted on empty windows", SyntheticWindows(subject.seen, pattern="none"))):
+    for what, windows in (("before fit", None), ("fitted on empty windows", SyntheticWindows(subject.obs_spec, pattern="none"))):
         built = subject.build()
         try:
             if windows is not None:
@@ -191,15 +191,15 @@ def the_world_has_no_north(subject: BaselineSubject) -> None:
     if getattr(subject.config, "frame", "") == "world":
         raise NotApplicable("it forecasts in the world's frame")
     hint = "forecast displacements in the frame of each agent"
-    known = {f.name: f for f in subject.seen.get("agents.state").features}
-    usual, turned = (_compared(subject, fed) for fed in (subject.fed, moved_batch(subject.fed, subject.seen)))
-    if subject.given.gives.several:
+    known = {f.name: f for f in subject.obs_spec.get("agents.state").features}
+    usual, turned = (_compared(subject, fed) for fed in (subject.fed, moved_batch(subject.fed, subject.obs_spec)))
+    if subject.specs.gives.several:
         mean = usual["mean"]
         moved_mean = replace(mean, value=moved(mean.value, (known["x"], known["y"])))
         _agree(turned, {"mean": moved_mean, "error": usual["error"]}, "in a turned and shifted world", hint, summands=subject.summands)
         return
-    columns = [i for i, name in enumerate(subject.given.gives.states) if name in known]
-    features = [known[subject.given.gives.states[i]] for i in columns]
+    columns = [i for i, name in enumerate(subject.specs.gives.states) if name in known]
+    features = [known[subject.specs.gives.states[i]] for i in columns]
     wanted = moved(usual["states"].value[..., columns], features)
     difference = turn_apart(turned["states"].value[..., columns], wanted, features)
     worst = largest(difference, usual["states"].mask)
@@ -209,7 +209,7 @@ def the_world_has_no_north(subject: BaselineSubject) -> None:
 
 def _compared(subject: BaselineSubject, fed: Fed) -> Readings:
     """What can be compared between runs of other shapes: everything, or of drawn futures their mean position and its standard error."""
-    if not subject.given.gives.several:
+    if not subject.specs.gives.several:
         return subject.read(subject.instance, fed)
     found = subject.forecast(subject.instance, fed, samples=MANY)
     position = found.states[..., :2].double()

@@ -66,9 +66,9 @@ def specs_are_pure(case: Case) -> None:
         for situation in SUBJECTS[case.registered.component.kind].situations():
             if subject.title.endswith(f"; {situation.title}"):
                 again = situation.ask(equal)
-                if again != subject.given:
+                if again != subject.specs:
                     broken(
-                        f"[{situation.title}] asked twice gives {subject.given} and {again}",
+                        f"[{situation.title}] asked twice gives {subject.specs} and {again}",
                         "compute specs from the config and arguments only",
                     )
 

@@ -24,7 +24,7 @@ from twm_core.testing.failure import NotApplicable, broken
 from twm_core.testing.leaks import steps_of, with_noise
 from twm_core.testing.subjects import DatasetSubject
 
-_SEEN = [EXISTENCE_CODES.index("observed"), EXISTENCE_CODES.index("interpolated")]
+_OBSERVED = [EXISTENCE_CODES.index("observed"), EXISTENCE_CODES.index("interpolated")]
 _MOVING = 0.5
 """m/s from which on an agent moves."""
 
@@ -34,7 +34,7 @@ _ENOUGH = 20
 
 def batches_match_the_spec(subject: DatasetSubject) -> None:
     """Every split has windows, and its batches hold exactly the keys of the spec (and `action`), with their dtypes, shapes and classes."""
-    seen, keys = subject.given.seen, _keys(subject)
+    obs_spec, keys = subject.specs.obs_spec, _keys(subject)
     for split, windows in subject.windows.items():
         if not len(windows):
             broken(f"split {split} has no window", "raise DataError for a split that is empty")
@@ -42,18 +42,18 @@ def batches_match_the_spec(subject: DatasetSubject) -> None:
         if set(batch) != {k.key for k in keys}:
             missing, more = {k.key for k in keys} - set(batch), set(batch) - {k.key for k in keys}
             broken(f"{split}: keys missing {sorted(missing)}, not in the spec {sorted(more)}", "give exactly the keys of observations()")
-        sizes = {"B": rows, "T": seen.context + seen.horizon}
+        sizes = {"B": rows, "T": obs_spec.context + obs_spec.horizon}
         for key in keys:
             _check_key(split, key, batch[key.key], sizes)
 
 
 def _keys(subject: DatasetSubject) -> list[KeySpec]:
     """All keys of a batch, the action's included."""
-    action = subject.given.action
+    action = subject.specs.action
     if action is None:
-        return list(subject.given.seen.keys)
+        return list(subject.specs.obs_spec.keys)
     axes = "B T U" if action.layout == "scene" else "B T A U"
-    return [*subject.given.seen.keys, KeySpec(key="action", axes=axes, shape=(action.width,))]
+    return [*subject.specs.obs_spec.keys, KeySpec(key="action", axes=axes, shape=(action.width,))]
 
 
 def _check_key(split: str, key: KeySpec, value: Tensor, sizes: dict[str, int]) -> None:
@@ -148,7 +148,7 @@ def splits_share_nothing(subject: DatasetSubject) -> None:
 
 def _windows_share_nothing(subject: DatasetSubject) -> None:
     telling = [
-        k.key for k in subject.given.seen.keys if k.role == "input" and k.axes.startswith("B T ") and k.dtype in ("float32", "uint8")
+        k.key for k in subject.specs.obs_spec.keys if k.role == "input" and k.axes.startswith("B T ") and k.dtype in ("float32", "uint8")
     ]
     if not telling:
         raise NotApplicable("it is not made of scenarios, and no input has more than one number in a step")
@@ -176,7 +176,7 @@ def _rows(scenario: Scenario, part: Part | None) -> set[bytes]:
     """The moving rows of a part of a scenario (those that stand still may repeat by chance), with their place in the world."""
     origin = np.asarray(scenario.origin, dtype=np.float64)
     speed = np.hypot(scenario.state[:, scenario.features.index("vx")], scenario.state[:, scenario.features.index("vy")])
-    moving = np.isin(scenario.code, _SEEN) & (speed > _MOVING)
+    moving = np.isin(scenario.code, _OBSERVED) & (speed > _MOVING)
     if part is not None:
         step = steps_of(scenario)
         moving &= (step >= part.begin) & (step < part.end)
@@ -215,11 +215,11 @@ def _displacement_over_speed(scenario: Scenario) -> NDArray[np.float64]:
     """Of every two steps of an agent that moves and was seen at both: the distance between them over speed times `dt`."""
     x, y, vx, vy = (scenario.state[:, scenario.features.index(n)].astype(np.float64) for n in ("x", "y", "vx", "vy"))
     went, speed = np.hypot(np.diff(x), np.diff(y)), np.hypot(vx, vy)[1:]
-    seen = np.isin(scenario.code, _SEEN)
+    seen = np.isin(scenario.code, _OBSERVED)
     together = np.ones(len(x), dtype=bool)
     together[scenario.offset] = False
-    told = together[1:] & seen[1:] & seen[:-1] & (speed > _MOVING)
-    distances: NDArray[np.float64] = went[told] / (speed[told] * scenario.dt)
+    moving = together[1:] & seen[1:] & seen[:-1] & (speed > _MOVING)
+    distances: NDArray[np.float64] = went[moving] / (speed[moving] * scenario.dt)
     return distances
 
 
@@ -234,7 +234,7 @@ def future_leaves_inputs_alone(subject: DatasetSubject) -> None:
     if not isinstance(dataset, ScenarioDataset):
         raise NotApplicable("it is not made of scenarios: test in its own tests that the future does not change the past")
     context = dataset.protocol.context
-    inputs = [k for k in subject.given.seen.keys if k.role == "input"]
+    inputs = [k for k in subject.specs.obs_spec.keys if k.role == "input"]
     looked_at = 0
     for split, scenarios in dataset.splits.items():
         anchored = next((i for i, s in enumerate(scenarios) if s.anchors is not None), 0)

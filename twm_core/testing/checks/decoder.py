@@ -66,7 +66,7 @@ def _everything(subject: DecoderSubject) -> list[tuple[str, Distribution, list[i
         whole = subject.ahead(subject.instance, subject.fed)
     start = None if exists is None else exists[:, 0][:, None, None]
     steps = [(k, d, [BATCH, STEPS], exists) for k, d in _decoded(subject).items()]
-    return [*steps, *((k, d, [BATCH, 1, subject.given.seen.horizon], start) for k, d in whole.items())]
+    return [*steps, *((k, d, [BATCH, 1, subject.specs.obs_spec.horizon], start) for k, d in whole.items())]
 
 
 def samples_follow_the_generator(subject: DecoderSubject) -> None:
@@ -165,10 +165,10 @@ def frames_are_free(subject: DecoderSubject) -> None:
     """
     if getattr(subject.config, "parametrisation", "") == "absolute":
         raise NotApplicable("it decodes absolute states")
-    states = [k for k in subject.given.output.keys if k.key in ("agents.state", "agents.futures")]
+    states = [k for k in subject.specs.output.keys if k.key in ("agents.state", "agents.futures")]
     if "anchor.state" not in subject.fed.values or not states:
         raise NotApplicable("no states of agents are decoded")
-    known = subject.given.seen.get("agents.state")
+    known = subject.specs.obs_spec.get("agents.state")
     turned = subject.fed.put(anchor__state=moved(subject.fed.values["anchor.state"], known.features))
     exists = subject.fed.exists
     assert exists is not None

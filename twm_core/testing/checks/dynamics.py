@@ -34,7 +34,7 @@ def beliefs(subject: DynamicsSubject, fed: Fed, *, state: State | None = None, e
 
 def initial_state_has_its_shape(subject: DynamicsSubject) -> None:
     """`initial` gives a finite state with the asked leading axes, whose features have the widths of the spec."""
-    latent = subject.given.latent
+    latent = subject.specs.latent
     lead = (BATCH,) if latent.layout == "scene" else (BATCH, AGENTS)
     with torch.no_grad():
         features = subject.instance.features(subject.instance.initial(lead))
@@ -53,7 +53,7 @@ def family_is_what_the_spec_says(subject: DynamicsSubject) -> None:
     distribution = subject.instance.distribution(subject.trace.posterior)
     if (distribution is not None) != subject.stochastic:
         broken(
-            f"the spec says family {subject.given.latent.family!r}, distribution() gives {type(distribution).__name__}",
+            f"the spec says family {subject.specs.latent.family!r}, distribution() gives {type(distribution).__name__}",
             "implement distribution()",
         )
 
@@ -65,7 +65,7 @@ def divergence_is_a_divergence(subject: DynamicsSubject) -> None:
     with torch.no_grad():
         posterior, prior = (subject.instance.distribution(s) for s in subject.trace)
         between, within = posterior.kl(prior), posterior.kl(posterior)
-    layout = subject.given.latent.layout
+    layout = subject.specs.latent.layout
     wanted = {"scene": ((BATCH, STEPS),), "agents": ((BATCH, STEPS, AGENTS),)}.get(layout, ((BATCH, STEPS), (BATCH, STEPS, AGENTS)))
     if tuple(between.shape) not in wanted:
         broken(f"kl has shape {list(between.shape)} instead of {list(wanted[0])}", "sum over the variables of a latent")
@@ -201,7 +201,7 @@ def independent_agents_influence_nobody(subject: DynamicsSubject) -> None:
     if not subject.instance.independent:
         raise NotApplicable("it does not say that its agents are independent")
     exists = subject.fed.exists
-    if subject.given.latent.layout != "agents" or exists is None:
+    if subject.specs.latent.layout != "agents" or exists is None:
         broken("`independent` is true with one latent for the scene", "set it where the layout is 'agents' only")
     apart = torch.arange(AGENTS) % 2 == 0
     other = subject.feed(seed=3).values
@@ -217,7 +217,7 @@ def independent_agents_influence_nobody(subject: DynamicsSubject) -> None:
 def absent_agents_keep_their_prior(subject: DynamicsSubject) -> None:
     """An agent that was seen and is not there has its prior as posterior."""
     exists = subject.fed.exists
-    if exists is None or subject.given.latent.layout != "agents":
+    if exists is None or subject.specs.latent.layout != "agents":
         raise NotApplicable("there is no latent for each agent")
     seen = exists.long().cumsum(dim=1) > 0
     with torch.no_grad():
@@ -237,7 +237,7 @@ def absent_agents_keep_their_prior(subject: DynamicsSubject) -> None:
 def unseen_agents_stay_initial(subject: DynamicsSubject) -> None:
     """Before an agent is seen for the first time its posterior is the initial state."""
     exists = subject.fed.exists
-    if exists is None or subject.given.latent.layout != "agents":
+    if exists is None or subject.specs.latent.layout != "agents":
         raise NotApplicable("there is no latent for each agent")
     unseen = exists.long().cumsum(dim=1) == 0
     with torch.no_grad():

@@ -42,7 +42,7 @@ def steps_are_seen_alone(subject: EncoderSubject) -> None:
 
 def targets_are_not_read(subject: EncoderSubject) -> None:
     """A batch without the keys whose role is `target` gives the same tokens."""
-    targets = [k.key for k in subject.given.seen.keys if k.role == "target"]
+    targets = [k.key for k in subject.specs.obs_spec.keys if k.role == "target"]
     with torch.no_grad():
         try:
             blind = subject.read(subject.instance, subject.fed.without(targets))

@@ -18,13 +18,13 @@ def episodes_are_marked(subject: DatasetSubject) -> None:
 
     Where the spec has no `is_last`, a window lies within one episode: nothing but its first step has `is_first`.
     """
-    seen = subject.given.seen
+    obs_spec = subject.specs.obs_spec
     for name in _MARKS:
-        if seen.has(name) and seen.get(name).axes != "B T":
-            broken(f"the axes of {name} are {seen.get(name).axes}", "marks of episodes belong to the scene: B T")
-    if not seen.has("is_first"):
+        if obs_spec.has(name) and obs_spec.get(name).axes != "B T":
+            broken(f"the axes of {name} are {obs_spec.get(name).axes}", "marks of episodes belong to the scene: B T")
+    if not obs_spec.has("is_first"):
         broken("there is no key is_first", "name it in observations(); dynamics are reset by it")
-    if seen.has("is_terminal") and not seen.has("is_last"):
+    if obs_spec.has("is_terminal") and not obs_spec.has("is_last"):
         broken("there is is_terminal without is_last", "name is_last too: a terminal step is the last one of its episode")
     for split, batch in subject.batches.items():
         _check_marks(split, batch)
@@ -49,7 +49,7 @@ def _count(which: Tensor) -> int:
 
 def categorical_actions_are_one_hot(subject: DatasetSubject) -> None:
     """Where the action spec names a categorical feature, each action holds a single 1 there (or only zeros, where an agent is absent)."""
-    action = subject.given.action
+    action = subject.specs.action
     if action is None or all(f.kind != "categorical" for f in action.features):
         raise NotApplicable("it has no categorical actions")
     for split, batch in subject.batches.items():

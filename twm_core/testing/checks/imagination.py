@@ -20,7 +20,7 @@ from twm_core.testing.tolerance import rounding
 
 
 def _actions(subject: DynamicsSubject) -> Tensor:
-    if subject.given.action is None:
+    if subject.specs.action is None:
         raise NotApplicable("there are no actions")
     return subject.fed.values["action"]
 
@@ -36,7 +36,7 @@ def _imagine(
 
 
 def _long_actions(subject: DynamicsSubject, *, seed: int = 21) -> Tensor | None:
-    if subject.given.action is None:
+    if subject.specs.action is None:
         return None
     usual = subject.fed.values["action"]
     return torch.randn((BATCH, HORIZON, *usual.shape[2:]), generator=torch.Generator().manual_seed(seed))
@@ -147,7 +147,7 @@ def policies_are_actions(subject: DynamicsSubject) -> None:
 def absent_agents_are_not_imagined_with(subject: DynamicsSubject) -> None:
     """In imagination the states of agents that do not take part change nothing for those that do."""
     exists = subject.fed.exists
-    if exists is None or subject.given.latent.layout != "agents":
+    if exists is None or subject.specs.latent.layout != "agents":
         raise NotApplicable("there is no latent for each agent")
     start, now = at_time(subject.trace.posterior, FROM), exists[:, FROM]
     source = torch.Generator().manual_seed(13)

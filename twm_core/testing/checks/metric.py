@@ -23,16 +23,16 @@ _FORECAST = ("forecast", "weights", "expected", "forecast_exists", "centre")
 
 def scores_are_as_declared(subject: MetricSubject) -> None:
     """`finish` gives the scores that `scores` names, in the same order; a score at a time names one within the predicted steps."""
-    declared = subject.given.scores
+    declared = subject.specs.scores
     names = [s.name for s in declared]
     if not names or len(set(names)) < len(names):
         broken(f"scores are called {names}", "give each score a name of its own")
     found = list(subject.instance.finish(subject.usual.sum(axis=0)))
     if found != names:
         broken(f"finish gives {found}, scores() names {names}", "make both from one list")
-    end = subject.seen.horizon * subject.seen.dt
+    end = subject.obs_spec.horizon * subject.obs_spec.dt
     for score in declared:
-        if score.at is not None and not 0 < score.at <= end * (1 + rounding(torch.float64, subject.seen.horizon)):
+        if score.at is not None and not 0 < score.at <= end * (1 + rounding(torch.float64, subject.obs_spec.horizon)):
             broken(f"{score.name} is at {score.at:g} s, but {end:g} s are predicted", "name times of predicted steps only")
 
 
@@ -104,7 +104,7 @@ def equal_weights_are_no_weights(subject: MetricSubject) -> None:
 
 def truth_is_best(subject: MetricSubject) -> None:
     """Of a perfect forecast every score in metres that is better when lower is 0."""
-    names = [s.name for s in subject.given.scores if s.better == "lower" and s.unit == "m"]
+    names = [s.name for s in subject.specs.scores if s.better == "lower" and s.unit == "m"]
     if not names:
         raise NotApplicable("no score is a distance that should be small")
     perfect = subject.feed(deviation=0.0)

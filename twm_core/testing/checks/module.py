@@ -108,8 +108,8 @@ def agents_have_no_order(subject: ModuleSubject) -> None:
     _with_agents(subject)
     if getattr(subject.config, "queries", "") == "slots":
         raise NotApplicable("slots have an order")
-    given = getattr(subject.given, "latent", None)
-    if given is not None and given.layout == "scene" and not hasattr(subject.given, "embedding"):
+    given = getattr(subject.specs, "latent", None)
+    if given is not None and given.layout == "scene" and not hasattr(subject.specs, "embedding"):
         raise NotApplicable("a pooled latent is decoded into slots")
     order = torch.tensor([3, 6, 0, 5, 1, 4, 2])
     assert sorted(order.tolist()) == list(range(AGENTS))
@@ -145,7 +145,7 @@ def batch_rows_are_independent(subject: ModuleSubject) -> None:
                     alone,
                     take(together, "B", index),
                     f"row {row} alone, in {mode}",
-                    "normalise over features, never over the batch",
+                    "normalize over features, never over the batch",
                     summands=subject.summands,
                 )
 

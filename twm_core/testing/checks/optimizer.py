@@ -10,7 +10,7 @@ from torch import nn
 from twm_core.testing.checks.check import Check
 from twm_core.testing.failure import broken
 from twm_core.testing.subjects.optimizer import Built, OptimizerSubject, values
-from twm_core.training.optimizer_state import optimiser_state, restore_optimiser
+from twm_core.training.optimizer_state import optimizer_state, restore_optimizer
 
 DESCENT = 200
 
@@ -24,7 +24,7 @@ def every_parameter_moves(subject: OptimizerSubject) -> None:
         if not bool(torch.isfinite(value).all()):
             broken(f"{name} is not finite after three updates", "bound the step: divide by no root that may be 0")
         if torch.equal(value, before[name]):
-            broken(f"{name} has not moved after three updates", "hand every parameter of `given.parameters` to the base class")
+            broken(f"{name} has not moved after three updates", "hand every parameter of `specs.parameters` to the base class")
 
 
 def the_learning_rate_is_obeyed(subject: OptimizerSubject) -> None:
@@ -76,8 +76,8 @@ def updates_can_be_resumed(subject: OptimizerSubject) -> None:
     with torch.no_grad():
         for name, value in values(whole).items():
             fresh.parameters[name].copy_(value)
-    tensors, kept = optimiser_state(_module(whole), whole.optimizer)
-    restore_optimiser(_module(fresh), fresh.optimizer, {k: v.clone() for k, v in tensors.items()}, json.loads(json.dumps(kept)))
+    tensors, kept = optimizer_state(_module(whole), whole.optimizer)
+    restore_optimizer(_module(fresh), fresh.optimizer, {k: v.clone() for k, v in tensors.items()}, json.loads(json.dumps(kept)))
     for built in (whole, fresh):
         subject.run(built, range(3, 6))
     for name, value in values(whole).items():

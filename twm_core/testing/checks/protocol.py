@@ -16,7 +16,7 @@ _PLACES = ("path", "paths", "folder", "root")
 def choices_are_known(subject: ProtocolSubject) -> None:
     """Dataset, metrics and baselines are installed components, and the fields that are fixed are fields of theirs."""
     for kind in ("dataset", "metric", "baseline"):
-        for name, fields in subject.given[kind].items():
+        for name, fields in subject.specs[kind].items():
             try:
                 found = subject.registry.find(kind, name, own=subject.registered.plugin.distribution)
                 found.load_config().model_validate(fields)
@@ -28,7 +28,7 @@ def choices_are_known(subject: ProtocolSubject) -> None:
 
 def it_fixes_no_folder(subject: ProtocolSubject) -> None:
     """Where the files are is left to whoever runs it."""
-    for name, fields in subject.given["dataset"].items():
+    for name, fields in subject.specs["dataset"].items():
         found = [f for f in fields if f in _PLACES]
         if found:
             broken(f"dataset {name}: {', '.join(found)} is fixed", "a protocol is the same on every machine")
@@ -36,7 +36,7 @@ def it_fixes_no_folder(subject: ProtocolSubject) -> None:
 
 def it_says_what_is_scored(subject: ProtocolSubject) -> None:
     """It asks for one future at least and for a split that there is; what `build` returns says the same as the config."""
-    given, built = subject.given, subject.instance
+    given, built = subject.specs, subject.instance
     if given["samples"] < 1:
         broken(f"{given['samples']} futures are asked for", "ask for one at least")
     if given["split"] not in SPLITS:

@@ -24,7 +24,7 @@ def _masks(subject: DynamicsSubject) -> list[Tensor]:
     steps[1, 2] = True
     steps[2, 1] = True
     steps[2, 3:] = True
-    if subject.given.latent.layout != "agents":
+    if subject.specs.latent.layout != "agents":
         return [steps]
     agents = torch.rand((BATCH, STEPS, AGENTS), generator=torch.Generator().manual_seed(17)) < 0.5
     return [steps, agents]
@@ -81,7 +81,7 @@ def withheld_tokens_are_not_seen(subject: DynamicsSubject) -> None:
 
 def withheld_steps_keep_their_prior(subject: DynamicsSubject) -> None:
     """At a withheld step the posterior is the prior; while everything was withheld so far, it is the initial state."""
-    per_agent = subject.given.latent.layout == "agents"
+    per_agent = subject.specs.latent.layout == "agents"
     lead = (BATCH, AGENTS) if per_agent else (BATCH,)
     initial = map_state(lambda x: x[:, None].expand(x.shape[0], STEPS, *x.shape[1:]), subject.instance.initial(lead))
     for mask in _masks(subject):
@@ -95,7 +95,7 @@ def withheld_steps_keep_their_prior(subject: DynamicsSubject) -> None:
                 got,
                 known,
                 f"posteriors of withheld steps against {what}",
-                "presence() gives `corrected` and `seen`",
+                "presence() gives `corrected` and `has_started`",
                 summands=subject.summands,
             )
 

@@ -1,4 +1,4 @@
-"""What all subjects share: a config, the specs it was given, and instances built from a fixed seed.
+"""What all subjects share: a config, its specs, and instances built from a fixed seed.
 
 Building and reading draw from torch's global generator at most inside a fork of it, so that a check leaves no trace.
 """
@@ -40,14 +40,14 @@ class Subject(ABC):
     Args:
         registered: The component.
         config: Its config.
-        given: What its `build` receives beside the config.
+        specs: What its `build` receives beside the config.
         title: The options and the situation, for messages.
     """
 
-    def __init__(self, *, registered: Registered, config: ComponentConfig, given: Any, title: str) -> None:
+    def __init__(self, *, registered: Registered, config: ComponentConfig, specs: Any, title: str) -> None:
         self.registered = registered
         self.config = config
-        self.given = given
+        self.specs = specs
         self.title = title
 
     @property
@@ -63,7 +63,7 @@ class Subject(ABC):
     @property
     def handed(self) -> Any:
         """What `build` receives beside the config."""
-        return self.given
+        return self.specs
 
     def build(self, seed: int = 0) -> Any:
         """A fresh instance, its initial weights drawn after seeding the global generator with `seed`."""

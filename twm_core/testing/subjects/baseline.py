@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from twm_core.evaluation.forecast import Forecast
-from twm_core.specs import BaselineGiven, ForecastSpec, ObservationSpec
+from twm_core.specs import BaselineSpecs, ForecastSpec, ObservationSpec
 from twm_core.testing.batches import BATCH, EXISTS, Fed, mapped_traffic, observation_specs, synthetic
 from twm_core.testing.readings import Reading, Readings
 from twm_core.testing.subjects.base import Situation, Subject
@@ -24,35 +24,35 @@ FURTHER = 4
 class Asked(NamedTuple):
     """What `build` is given, and what the config says its forecasts hold."""
 
-    given: BaselineGiven
+    specs: BaselineSpecs
     gives: ForecastSpec
 
 
-def _ask(seen: ObservationSpec, config: Any) -> Asked:
-    refused = config.accepts(seen)
+def _ask(obs_spec: ObservationSpec, config: Any) -> Asked:
+    refused = config.accepts(obs_spec)
     if refused is not None:
         raise refused
-    return Asked(BaselineGiven(seen=seen), config.gives(seen))
+    return Asked(BaselineSpecs(obs_spec=obs_spec), config.gives(obs_spec))
 
 
 class BaselineSubject(Subject):
     """A baseline that sees one observation spec; the shared instance is fitted."""
 
-    given: Asked
+    specs: Asked
 
     @staticmethod
     def situations() -> Iterator[Situation]:
-        for title, seen in (*observation_specs().items(), ("traffic with a map", mapped_traffic())):
-            yield Situation(title, partial(_ask, seen))
+        for title, obs_spec in (*observation_specs().items(), ("traffic with a map", mapped_traffic())):
+            yield Situation(title, partial(_ask, obs_spec))
 
     @property
-    def handed(self) -> BaselineGiven:
-        return self.given.given
+    def handed(self) -> BaselineSpecs:
+        return self.specs.specs
 
     @property
-    def seen(self) -> ObservationSpec:
+    def obs_spec(self) -> ObservationSpec:
         """What batches hold."""
-        return self.given.given.seen
+        return self.specs.specs.obs_spec
 
     @cached_property
     def instance(self) -> Any:
@@ -62,14 +62,14 @@ class BaselineSubject(Subject):
         """A fresh instance that has seen the training windows."""
         built = self.build()
         with torch.random.fork_rng(devices=[]):
-            built.fit(SyntheticWindows(self.seen))
+            built.fit(SyntheticWindows(self.obs_spec))
         return built
 
     def feed(self, *, seed: int = 0, pattern: Any = "ragged") -> Fed:
         """The observed steps of made-up windows, without target keys."""
-        whole = synthetic(self.seen, seed=seed, pattern=pattern)
-        cut = whole.take("T", torch.arange(self.seen.context))
-        return cut.without(k.key for k in self.seen.keys if k.role == "target")
+        whole = synthetic(self.obs_spec, seed=seed, pattern=pattern)
+        cut = whole.take("T", torch.arange(self.obs_spec.context))
+        return cut.without(k.key for k in self.obs_spec.keys if k.role == "target")
 
     @cached_property
     def fed(self) -> Fed:

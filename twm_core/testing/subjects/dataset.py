@@ -8,20 +8,20 @@ from typing import Any
 
 from twm_core.data.dataset import SPLITS, Batch, Windows
 from twm_core.errors import DataError
-from twm_core.specs import DatasetGiven
+from twm_core.specs import DatasetSpecs
 from twm_core.testing.failure import NotApplicable
 from twm_core.testing.subjects.base import Situation, Subject
 
 
-def _ask(config: Any) -> DatasetGiven:
-    seen, action = config.observations()
-    return DatasetGiven(seen=seen, action=action)
+def _ask(config: Any) -> DatasetSpecs:
+    obs_spec, action = config.observations()
+    return DatasetSpecs(obs_spec=obs_spec, action=action)
 
 
 class DatasetSubject(Subject):
     """A dataset with its splits."""
 
-    given: DatasetGiven
+    specs: DatasetSpecs
 
     @staticmethod
     def situations() -> Iterator[Situation]:

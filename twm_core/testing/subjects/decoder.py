@@ -11,7 +11,7 @@ from torch import Tensor
 
 from twm_core.nn.distributions import Distribution
 from twm_core.nn.interfaces import Anchor, Embedding, Features
-from twm_core.specs import DecoderGiven, EmbeddingSpec, LatentSpec, ObservationSpec
+from twm_core.specs import DecoderSpecs, EmbeddingSpec, LatentSpec, ObservationSpec
 from twm_core.testing.batches import AGENTS, BATCH, EXISTS, STEPS, Fed, observation_specs, synthetic
 from twm_core.testing.readings import Reading, Readings
 from twm_core.testing.subjects.base import ModuleSubject, Situation
@@ -34,24 +34,24 @@ TOKENS = 9
 """Width of the tokens that decoders of whole futures may read."""
 
 
-def _ask(latent: LatentSpec, seen: ObservationSpec, config: Any) -> DecoderGiven:
-    embedding = EmbeddingSpec(scene=TOKENS, agents=TOKENS if seen.has(EXISTS) else None)
-    output = config.output(latent, seen)
+def _ask(latent: LatentSpec, obs_spec: ObservationSpec, config: Any) -> DecoderSpecs:
+    embedding = EmbeddingSpec(scene=TOKENS, agents=TOKENS if obs_spec.has(EXISTS) else None)
+    output = config.output(latent, obs_spec)
     config.takes(embedding)
-    return DecoderGiven(latent=latent, seen=seen, output=output, embedding=embedding)
+    return DecoderSpecs(latent=latent, obs_spec=obs_spec, output=output, embedding=embedding)
 
 
 class DecoderSubject(ModuleSubject):
     """A decoder that reads one latent spec, for a dataset with one observation spec."""
 
-    given: DecoderGiven
+    specs: DecoderSpecs
 
     @staticmethod
     def situations() -> Iterator[Situation]:
-        for kind, seen in observation_specs().items():
-            for name, latent in (LATENTS if seen.has(EXISTS) else {**LATENTS, **SENSED}).items():
-                if latent.agents is None or seen.has(EXISTS):
-                    yield Situation(f"{name}, {kind}", partial(_ask, latent, seen))
+        for kind, obs_spec in observation_specs().items():
+            for name, latent in (LATENTS if obs_spec.has(EXISTS) else {**LATENTS, **SENSED}).items():
+                if latent.agents is None or obs_spec.has(EXISTS):
+                    yield Situation(f"{name}, {kind}", partial(_ask, latent, obs_spec))
 
     @cached_property
     def fed(self) -> Fed:
@@ -60,7 +60,7 @@ class DecoderSubject(ModuleSubject):
     def feed(self, *, seed: int = 0, pattern: Any = "ragged") -> Fed:
         """Features `[B,T,...]` and, under `anchor.*`, the situation one step before each of them."""
         source = torch.Generator().manual_seed(100 + seed)
-        latent, batch = self.given.latent, synthetic(self.given.seen, seed=seed, pattern=pattern)
+        latent, batch = self.specs.latent, synthetic(self.specs.obs_spec, seed=seed, pattern=pattern)
         values: dict[str, Tensor] = {"anchor.dt": batch.values["dt"].reshape(BATCH, 1).expand(BATCH, STEPS).clone()}
         if latent.scene is not None:
             values["features.scene"] = torch.randn((BATCH, STEPS, latent.scene), generator=source)
@@ -110,11 +110,11 @@ class DecoderSubject(ModuleSubject):
         tokens = Embedding(fed.values["tokens.scene"][:, 0], fed.values["tokens.agents"][:, 0] if "tokens.agents" in fed.values else None)
         known = Features(*(None if x is None else x[:, 0] for x in features))
         start = None if anchor is None else Anchor(*(x[:, 0] for x in anchor))
-        return module.ahead(tokens, known, start, self.given.seen.horizon if steps is None else steps)
+        return module.ahead(tokens, known, start, self.specs.obs_spec.horizon if steps is None else steps)
 
     def per_agent(self, key: str) -> bool:
         """Whether a decoded key has an axis of agents."""
-        return "A" in self.given.seen.get(key).axes if self.given.seen.has(key) else key.startswith("agents.")
+        return "A" in self.specs.obs_spec.get(key).axes if self.specs.obs_spec.has(key) else key.startswith("agents.")
 
     def tell(self, decoded: dict[str, Distribution], name: str, lead: str, exists: Tensor | None) -> Readings:
         """Mean of every distribution, log-probability of its (fixed) mode, and error of its (fixed) mean shifted by one half."""
@@ -138,22 +138,22 @@ class DecoderSubject(ModuleSubject):
 
     def value_shape(self, key: str, lead: list[int]) -> list[int]:
         """Shape of a value of a decoded key with leading axes `lead`."""
-        output = self.given.output.get(key)
+        output = self.specs.output.get(key)
         agents = [AGENTS] if self.per_agent(key) else []
         if output.features:
             return [*lead, *agents, len(output.features)]
-        return [*lead, *agents, *(self.given.seen.get(key).shape if self.given.seen.has(key) else ())]
+        return [*lead, *agents, *(self.specs.obs_spec.get(key).shape if self.specs.obs_spec.has(key) else ())]
 
     def expected(self) -> dict[str, list[int]]:
         leads = {"forward": [BATCH, STEPS], "rollout": [BATCH, SAMPLES, STEPS]}
         steps, whole = self.keys(ahead=False), self.keys(ahead=True)
         promised = {f"{n}, mean of {k}": self.value_shape(k, lead) for n, lead in leads.items() for k in steps}
-        return {**promised, **{f"ahead, mean of {k}": self.value_shape(k, [BATCH, 1, self.given.seen.horizon]) for k in whole}}
+        return {**promised, **{f"ahead, mean of {k}": self.value_shape(k, [BATCH, 1, self.specs.obs_spec.horizon]) for k in whole}}
 
     def keys(self, *, ahead: bool) -> list[str]:
         """The keys that are decoded step by step, or those decoded ahead."""
-        return [k.key for k in self.given.output.keys if k.ahead is ahead]
+        return [k.key for k in self.specs.output.keys if k.ahead is ahead]
 
     def collect(self, module: Any) -> None:
         with torch.no_grad():
-            module.collect_statistics(dict(synthetic(self.given.seen).values))
+            module.collect_statistics(dict(synthetic(self.specs.obs_spec).values))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from twm_core.nn.interfaces import Dynamics, Embedding, Trace
 from twm_core.nn.state import State, at_time
-from twm_core.specs import ActionSpec, DynamicsGiven, EmbeddingSpec
+from twm_core.specs import ActionSpec, DynamicsSpecs, EmbeddingSpec
 from twm_core.testing.batches import AGENTS, BATCH, EXISTS, STEPS, Fed, action_specs, presence
 from twm_core.testing.readings import Reading, Readings, tensors_of
 from twm_core.testing.subjects.base import ModuleSubject, Situation
@@ -32,8 +32,8 @@ IMAGINED = "imagined.action"
 MOTION = "motion"
 
 
-def _ask(embedding: EmbeddingSpec, action: ActionSpec | None, config: Any) -> DynamicsGiven:
-    return DynamicsGiven(embedding=embedding, action=action, latent=config.latent(embedding, action))
+def _ask(embedding: EmbeddingSpec, action: ActionSpec | None, config: Any) -> DynamicsSpecs:
+    return DynamicsSpecs(embedding=embedding, action=action, latent=config.latent(embedding, action))
 
 
 class Told(NamedTuple):
@@ -59,7 +59,7 @@ def generator(seed: int | None, device: torch.device | str = "cpu") -> torch.Gen
     return None if seed is None else torch.Generator(device).manual_seed(seed)
 
 
-def given_on(fed: Fed) -> torch.device:
+def device_of(fed: Fed) -> torch.device:
     """The device on which an input lies."""
     return fed.values["is_first"].device
 
@@ -67,7 +67,7 @@ def given_on(fed: Fed) -> torch.device:
 class DynamicsSubject(ModuleSubject):
     """Dynamics with one embedding and one action spec."""
 
-    given: DynamicsGiven
+    specs: DynamicsSpecs
     has_statistics = False
 
     @staticmethod
@@ -82,7 +82,7 @@ class DynamicsSubject(ModuleSubject):
     @property
     def stochastic(self) -> bool:
         """Whether the latent has a stochastic part."""
-        return self.given.latent.family != "none"
+        return self.specs.latent.family != "none"
 
     @cached_property
     def fed(self) -> Fed:
@@ -90,7 +90,7 @@ class DynamicsSubject(ModuleSubject):
 
     def feed(self, *, seed: int = 0, pattern: Any = "ragged") -> Fed:
         source = torch.Generator().manual_seed(seed)
-        spec, action = self.given.embedding, self.given.action
+        spec, action = self.specs.embedding, self.specs.action
         values: dict[str, Tensor] = {}
         axes = {"embedding.scene": "BTD", "embedding.agents": "BTAD", EXISTS: "BTA", "is_first": "BT", "action": "BTU"}
         if spec.scene is not None:
@@ -98,7 +98,7 @@ class DynamicsSubject(ModuleSubject):
         if spec.agents is not None:
             values["embedding.agents"] = torch.randn((BATCH, STEPS, AGENTS, spec.agents), generator=source)
             values[EXISTS] = presence(pattern)
-            if self.given.latent.geometric:
+            if self.specs.latent.geometric:
                 axes[MOTION] = "BTAD"
                 values[MOTION] = 3 * torch.randn((BATCH, STEPS, AGENTS, 5), generator=source)
         values["is_first"] = torch.zeros((BATCH, STEPS), dtype=torch.bool)
@@ -124,7 +124,7 @@ class DynamicsSubject(ModuleSubject):
         """Run `observe` on an input."""
         given = told(fed)
         more = {} if given.motion is None else {"motion": given.motion}
-        source = generator(seed, given_on(fed))
+        source = generator(seed, device_of(fed))
         return module.observe(
             given.embedding,
             given.actions,
@@ -144,7 +144,7 @@ class DynamicsSubject(ModuleSubject):
             exists: Mask of the readings per agent, broadcastable to `[lead, A]`.
             quiet: Only what was determined before sampling.
         """
-        latent = self.given.latent
+        latent = self.specs.latent
         features = module.features(state)
         readings: Readings = {}
         for part, value in (("scene", features.scene), ("agents", features.agents)):
@@ -163,7 +163,7 @@ class DynamicsSubject(ModuleSubject):
 
     def per_agent(self, tensor: Tensor, at: int) -> bool:
         """Whether axis `at` of a state's tensor counts agents. For layout `both` it does where it has their number."""
-        layout = self.given.latent.layout
+        layout = self.specs.latent.layout
         return layout == "agents" or (layout == "both" and tensor.dim() > at and tensor.shape[at] == AGENTS)
 
     def read(self, module: Any, fed: Fed, *, seed: int | None = 7) -> Readings:
@@ -180,7 +180,7 @@ class DynamicsSubject(ModuleSubject):
             None if actions is None else actions[:, FROM:],
             exists=now,
             samples=SAMPLES,
-            generator=generator(seed, given_on(fed)),
+            generator=generator(seed, device_of(fed)),
         )
         return {
             **self.belief(module, trace.posterior, "posterior", "BT", None),
@@ -190,12 +190,12 @@ class DynamicsSubject(ModuleSubject):
 
     def read_without_data(self, module: Any) -> Readings:
         """Features of the initial state: a sequence with agents that come and go may be sorted by who is there."""
-        lead = (BATCH,) if self.given.latent.layout == "scene" else (BATCH, AGENTS)
+        lead = (BATCH,) if self.specs.latent.layout == "scene" else (BATCH, AGENTS)
         features = module.features(module.initial(lead))
         return {k: Reading(v, "B") for k, v in (("scene", features.scene), ("agents", features.agents)) if v is not None}
 
     def expected(self) -> dict[str, list[int]]:
-        latent = self.given.latent
+        latent = self.specs.latent
         leads = {"posterior": [BATCH, STEPS], "prior": [BATCH, STEPS], "imagined": [BATCH, SAMPLES, STEPS - FROM]}
         promised: dict[str, list[int]] = {}
         for name, lead in leads.items():
@@ -230,7 +230,7 @@ class DynamicsSubject(ModuleSubject):
         trace = self.observe(module, fed, state=state)
         actions, exists = fed.values.get(IMAGINED), fed.exists
         now = None if exists is None else exists[:, 0]
-        imagined = module.imagine(state, 1, actions, exists=now, generator=generator(7, given_on(fed)))
+        imagined = module.imagine(state, 1, actions, exists=now, generator=generator(7, device_of(fed)))
         return {
             **self.belief(module, trace.posterior, "posterior", "BT", exists, quiet=True),
             **self.belief(module, trace.prior, "prior", "BT", exists, quiet=True),

@@ -8,32 +8,32 @@ from typing import Any
 
 import torch
 
-from twm_core.specs import EncoderGiven, ObservationSpec
+from twm_core.specs import EncoderSpecs, ObservationSpec
 from twm_core.testing.batches import AGENTS, BATCH, STEPS, Fed, mapped_traffic, observation_specs, synthetic
 from twm_core.testing.readings import Reading, Readings
 from twm_core.testing.subjects.base import ModuleSubject, Situation
 
 
-def _ask(seen: ObservationSpec, config: Any) -> EncoderGiven:
-    return EncoderGiven(seen=seen, embedding=config.embedding(seen))
+def _ask(obs_spec: ObservationSpec, config: Any) -> EncoderSpecs:
+    return EncoderSpecs(obs_spec=obs_spec, embedding=config.embedding(obs_spec))
 
 
 class EncoderSubject(ModuleSubject):
     """An encoder that sees one observation spec."""
 
-    given: EncoderGiven
+    specs: EncoderSpecs
 
     @staticmethod
     def situations() -> Iterator[Situation]:
-        for title, seen in (*observation_specs().items(), ("traffic with a map", mapped_traffic())):
-            yield Situation(title, partial(_ask, seen))
+        for title, obs_spec in (*observation_specs().items(), ("traffic with a map", mapped_traffic())):
+            yield Situation(title, partial(_ask, obs_spec))
 
     @cached_property
     def fed(self) -> Fed:
         return self.feed()
 
     def feed(self, *, seed: int = 0, pattern: Any = "ragged") -> Fed:
-        return synthetic(self.given.seen, seed=seed, pattern=pattern)
+        return synthetic(self.specs.obs_spec, seed=seed, pattern=pattern)
 
     def read(self, module: Any, fed: Fed, *, seed: int | None = 7) -> Readings:
         embedding = module(dict(fed.values))
@@ -45,7 +45,7 @@ class EncoderSubject(ModuleSubject):
         return readings
 
     def expected(self) -> dict[str, list[int]]:
-        widths = {"scene": ([BATCH, STEPS], self.given.embedding.scene), "agents": ([BATCH, STEPS, AGENTS], self.given.embedding.agents)}
+        widths = {"scene": ([BATCH, STEPS], self.specs.embedding.scene), "agents": ([BATCH, STEPS, AGENTS], self.specs.embedding.agents)}
         return {k: [*lead, width] for k, (lead, width) in widths.items() if width is not None}
 
     def collect(self, module: Any) -> None:

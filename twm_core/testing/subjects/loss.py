@@ -19,7 +19,7 @@ from twm_core.data.schema import MOTION
 from twm_core.nn.distributions import MSE, Bernoulli, Categorical, Classes, Distribution, Normal
 from twm_core.nn.interfaces import Ahead, Belief, Features, Outputs, Rollout
 from twm_core.nn.targets import CONTINUE, DERIVED, target
-from twm_core.specs import LatentSpec, LossGiven, ObservationSpec, OutputKey, OutputSpec
+from twm_core.specs import LatentSpec, LossSpecs, ObservationSpec, OutputKey, OutputSpec
 from twm_core.testing.batches import EXISTS, Fed, mapped_traffic, observation_specs, synthetic
 from twm_core.testing.readings import Reading, Readings
 from twm_core.testing.stand_ins import Futures, Modes
@@ -52,11 +52,11 @@ REWARDS = OutputSpec(
 )
 
 
-def _ask(output: OutputSpec, latent: LatentSpec, seen: ObservationSpec, config: Any) -> LossGiven:
-    refused = config.accepts(output, latent, seen)
+def _ask(output: OutputSpec, latent: LatentSpec, obs_spec: ObservationSpec, config: Any) -> LossSpecs:
+    refused = config.accepts(output, latent, obs_spec)
     if refused is not None:
         raise refused
-    return LossGiven(output=output, latent=latent, seen=seen)
+    return LossSpecs(output=output, latent=latent, obs_spec=obs_spec)
 
 
 def _modes(first: Tensor, *, right: bool) -> Tensor:
@@ -66,9 +66,9 @@ def _modes(first: Tensor, *, right: bool) -> Tensor:
     return torch.cat([modes, logits.unsqueeze(-1)], dim=-1)
 
 
-def road_under(seen: ObservationSpec, batch: Fed) -> Tensor:
+def road_under(obs_spec: ObservationSpec, batch: Fed) -> Tensor:
     """A `map.raster` whose pixels are drivable, and on a boundary and a centre line, where some agent passes close to their middle."""
-    state, pose = seen.get(STATE), seen.get("map.pose")
+    state, pose = obs_spec.get(STATE), obs_spec.get("map.pose")
     raster, exists = batch.values["map.raster"], batch.values[EXISTS]
     x, y = (batch.values[STATE][..., state.index(n)].flatten(1) for n in ("x", "y"))
     at = {f.name: batch.values["map.pose"][:, pose.index(f.name), None] for f in pose.features}
@@ -103,26 +103,26 @@ class LossFed:
 class LossSubject(Subject):
     """A loss for one output spec and one latent spec."""
 
-    given: LossGiven
+    specs: LossSpecs
 
     @staticmethod
     def situations() -> Iterator[Situation]:
-        seen = observation_specs()
+        obs_spec = observation_specs()
         for title, latent in LATENTS.items():
-            yield Situation(f"states and existence, {title}", partial(_ask, TRAFFIC, latent, seen["traffic with every feature"]))
+            yield Situation(f"states and existence, {title}", partial(_ask, TRAFFIC, latent, obs_spec["traffic with every feature"]))
         agents = LATENTS["deterministic agent latents"]
-        yield Situation("states with several modes", partial(_ask, MODES, agents, seen["traffic with motion only"]))
-        yield Situation("whole futures", partial(_ask, AHEAD, agents, seen["traffic with motion only"]))
+        yield Situation("states with several modes", partial(_ask, MODES, agents, obs_spec["traffic with motion only"]))
+        yield Situation("whole futures", partial(_ask, AHEAD, agents, obs_spec["traffic with motion only"]))
         yield Situation("states on a map", partial(_ask, TRAFFIC, agents, mapped_traffic()))
-        yield Situation("a vector", partial(_ask, SENSORS, LatentSpec(layout="scene", width=10), seen["sensors without agents"]))
+        yield Situation("a vector", partial(_ask, SENSORS, LatentSpec(layout="scene", width=10), obs_spec["sensors without agents"]))
         for title, latent in LATENTS.items():
             if latent.layout == "scene":
-                yield Situation(f"sensors and rewards, {title}", partial(_ask, REWARDS, latent, seen["sensors and rewards"]))
+                yield Situation(f"sensors and rewards, {title}", partial(_ask, REWARDS, latent, obs_spec["sensors and rewards"]))
 
     @property
     def start(self) -> int:
         """First predicted step of the rollout."""
-        return self.given.seen.context
+        return self.specs.obs_spec.context
 
     @cached_property
     def branches(self) -> frozenset[str]:
@@ -138,16 +138,16 @@ class LossSubject(Subject):
 
     def feed(self, *, deviation: float = 0.5, pattern: Any = "ragged") -> LossFed:
         """A batch and outputs that are off by `deviation`."""
-        batch = synthetic(self.given.seen, pattern=pattern)
+        batch = synthetic(self.specs.obs_spec, pattern=pattern)
         if "map.raster" in batch.values:
-            batch = batch.put(map__raster=road_under(self.given.seen, batch))
+            batch = batch.put(map__raster=road_under(self.specs.obs_spec, batch))
         source = torch.Generator().manual_seed(3)
         values: dict[str, Tensor] = {}
         axes: dict[str, str] = {}
         for branch in BRANCHES:
             for output in self.decoded_in(branch):
                 name = STATE if output.key == FUTURES else output.key
-                key = self.given.seen.get(DERIVED.get(name, name))
+                key = self.specs.obs_spec.get(DERIVED.get(name, name))
                 truth = target(batch.values, name)
                 truth = truth.float() if truth.dtype == torch.uint8 else truth
                 if output.features:
@@ -166,7 +166,7 @@ class LossSubject(Subject):
                 if output.distribution in ("motion-mixture", "future-modes"):
                     values[f"{branch} {output.key}"] = _modes(truth + deviation * noise, right=not deviation)
                 axes[f"{branch} {output.key}"] = letters
-        latent = self.given.latent
+        latent = self.specs.latent
         lead = list(batch.values["is_first"].shape)
         if latent.layout == "agents":
             lead.append(batch.values[EXISTS].shape[2])
@@ -182,7 +182,7 @@ class LossSubject(Subject):
 
     def belief(self, value: Tensor) -> Belief:
         """A latent as losses see it."""
-        latent = self.given.latent
+        latent = self.specs.latent
         wide = value
         if latent.family != "none":
             wide = torch.zeros(
@@ -207,7 +207,7 @@ class LossSubject(Subject):
         if output.distribution == "future-modes":
             return Futures(value)
         if output.distribution == "mse":
-            return MSE(value, event=len(self.given.seen.get(output.key).shape))
+            return MSE(value, event=len(self.specs.obs_spec.get(output.key).shape))
         return Normal(value, torch.full_like(value, 0.5))
 
     def outputs(self, fed: LossFed, *, only: frozenset[str] = frozenset(BRANCHES)) -> Outputs:
@@ -224,7 +224,7 @@ class LossSubject(Subject):
 
     def decoded_in(self, branch: str) -> list[OutputKey]:
         """The keys that are decoded in a branch."""
-        return [k for k in self.given.output.keys if k.ahead is (branch == "ahead")]
+        return [k for k in self.specs.output.keys if k.ahead is (branch == "ahead")]
 
     def read(self, module: Any, fed: LossFed, *, only: frozenset[str] = frozenset(BRANCHES)) -> Readings:
         """The terms."""

@@ -19,7 +19,7 @@ from twm_core.data.scenario import Lane, RoadMap
 from twm_core.data.schema import MOTION, TRAFFIC_FEATURES, traffic_observations
 from twm_core.evaluation.forecast import Forecast, Truth
 from twm_core.evaluation.interfaces import Floats
-from twm_core.specs import ForecastSpec, MetricGiven, ObservationSpec, Score
+from twm_core.specs import ForecastSpec, MetricSpecs, ObservationSpec, Score
 from twm_core.testing.batches import BATCH, EXISTS, Fed, synthetic
 from twm_core.testing.subjects.base import Situation, Subject
 from twm_core.testing.tolerance import numbers
@@ -42,15 +42,15 @@ FORECASTS = {
 class Asked(NamedTuple):
     """What `build` is given, and the scores that the config names."""
 
-    given: MetricGiven
+    specs: MetricSpecs
     scores: tuple[Score, ...]
 
 
-def _ask(seen: ObservationSpec, forecast: ForecastSpec, samples: int, config: Any) -> Asked:
-    refused = config.accepts(seen, forecast)
+def _ask(obs_spec: ObservationSpec, forecast: ForecastSpec, samples: int, config: Any) -> Asked:
+    refused = config.accepts(obs_spec, forecast)
     if refused is not None:
         raise refused
-    return Asked(MetricGiven(seen=seen, forecast=forecast, samples=samples), tuple(config.scores(seen, samples)))
+    return Asked(MetricSpecs(obs_spec=obs_spec, forecast=forecast, samples=samples), tuple(config.scores(obs_spec, samples)))
 
 
 def _road() -> RoadMap:
@@ -103,12 +103,12 @@ class MetricFed:
             log_density=density,
         )
 
-    def truth(self, seen: ObservationSpec) -> Truth:
+    def truth(self, obs_spec: ObservationSpec) -> Truth:
         """What happened."""
         v = self.tensors.values
         return Truth(
-            batch={k: x for k, x in v.items() if seen.has(k)},
-            features=tuple(f.name for f in seen.get("agents.state").features),
+            batch={k: x for k, x in v.items() if obs_spec.has(k)},
+            features=tuple(f.name for f in obs_spec.get("agents.state").features),
             past=v["past"],
             past_exists=v["past_exists"],
             states=v["future"],
@@ -117,7 +117,7 @@ class MetricFed:
             vehicle=v["vehicle"],
             window=v["window"],
             scenario=v["of"],
-            dt=seen.dt,
+            dt=obs_spec.dt,
             maps=self.maps,
         )
 
@@ -125,7 +125,7 @@ class MetricFed:
 class MetricSubject(Subject):
     """A metric of one kind of forecast."""
 
-    given: Asked
+    specs: Asked
 
     @staticmethod
     def situations() -> Iterator[Situation]:
@@ -134,7 +134,7 @@ class MetricSubject(Subject):
             ("traffic with every feature", tuple(TRAFFIC_FEATURES), 6, 0),
             ("traffic with a map", MOTION, 0, 32),
         ):
-            seen = traffic_observations(
+            obs_spec = traffic_observations(
                 features=features,
                 dt=DT,
                 context=CONTEXT,
@@ -145,16 +145,16 @@ class MetricSubject(Subject):
                 raster_size=raster,
             )
             for what, (forecast, samples) in FORECASTS.items():
-                yield Situation(f"{title}; {what}", partial(_ask, seen, forecast, samples))
+                yield Situation(f"{title}; {what}", partial(_ask, obs_spec, forecast, samples))
 
     @property
-    def handed(self) -> MetricGiven:
-        return self.given.given
+    def handed(self) -> MetricSpecs:
+        return self.specs.specs
 
     @property
-    def seen(self) -> ObservationSpec:
+    def obs_spec(self) -> ObservationSpec:
         """What batches hold."""
-        return self.given.given.seen
+        return self.specs.specs.obs_spec
 
     @cached_property
     def over(self) -> str:
@@ -163,15 +163,15 @@ class MetricSubject(Subject):
 
     def feed(self, *, deviation: float = 0.7, pattern: Any = "ragged") -> MetricFed:
         """Windows, and a forecast that is off by `deviation`."""
-        seen, spec, samples = self.seen, self.given.given.forecast, self.given.given.samples
-        batch = synthetic(seen, pattern=pattern, steps=CONTEXT + HORIZON)
+        obs_spec, spec, samples = self.obs_spec, self.specs.specs.forecast, self.specs.specs.samples
+        batch = synthetic(obs_spec, pattern=pattern, steps=CONTEXT + HORIZON)
         state, exists = batch.values["agents.state"], batch.values[EXISTS]
-        now = seen.context
+        now = obs_spec.context
         scored = exists[:, now - 1]
         batch = batch.put(agents__scored=scored)
         source = torch.Generator().manual_seed(5)
         here = exists[:, now:]
-        columns = [seen.get("agents.state").index(n) for n in spec.states]
+        columns = [obs_spec.get("agents.state").index(n) for n in spec.states]
         truth = state[:, now:][..., columns]
         # Where nobody is there is no truth to be near to: whatever is forecast stands about the middle.
         noise = torch.randn((BATCH, samples, *truth.shape[1:]), generator=source)
@@ -200,7 +200,7 @@ class MetricSubject(Subject):
         if spec.density:
             values["centre"], axes["centre"] = made[..., :2].mean(dim=1), "BHA"
         tensors = Fed({**batch.values, **values}, {**batch.axes, **axes}, batch.classes)
-        mapped = seen.has("map.raster") or seen.has("agents.lane")
+        mapped = obs_spec.has("map.raster") or obs_spec.has("agents.lane")
         return MetricFed(tensors, (_road(), None, _road()) if mapped else ())
 
     @cached_property
@@ -216,7 +216,7 @@ class MetricSubject(Subject):
     def sums(self, metric: Any, fed: MetricFed) -> Floats:
         """What the metric gives for each unit."""
         with torch.no_grad():
-            return metric.sums(fed.forecast(), fed.truth(self.seen))
+            return metric.sums(fed.forecast(), fed.truth(self.obs_spec))
 
     def use(self) -> None:
         self.sums(self.instance, self.fed)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from twm_core.specs import OptimizerGiven
+from twm_core.specs import OptimizerSpecs
 from twm_core.testing.subjects.base import Situation, Subject
 from twm_core.training.optimizer_state import set_mode
 
@@ -39,7 +39,7 @@ class OptimizerSubject(Subject):
         source = torch.Generator().manual_seed(seed)
         drawn = {n: torch.zeros(s) if n == "bias" else torch.randn(s, generator=source) for n, s in SHAPES.items()}
         parameters = {n: nn.Parameter(x) for n, x in drawn.items()}
-        built = Built(self.registered.load_build()(self.config, OptimizerGiven(parameters=parameters, lr=LR)), parameters)
+        built = Built(self.registered.load_build()(self.config, OptimizerSpecs(parameters=parameters, lr=LR)), parameters)
         set_mode(built.optimizer, training=True)
         return built
 

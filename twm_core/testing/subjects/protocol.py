@@ -45,9 +45,9 @@ def _ask(config: Any) -> dict[str, Any]:
 
 
 class ProtocolSubject(Subject):
-    """A protocol; `given` holds what it chooses: components by kind and name, `samples` and `split`."""
+    """A protocol; `specs` holds what it chooses: components by kind and name, `samples` and `split`."""
 
-    given: dict[str, Any]
+    specs: dict[str, Any]
 
     @staticmethod
     def situations() -> Iterator[Situation]:

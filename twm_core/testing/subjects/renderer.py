@@ -60,7 +60,7 @@ def scenario(*, rich: bool) -> Scenario:
 class RendererSubject(Subject):
     """A renderer and what it draws."""
 
-    given: bool
+    specs: bool
 
     @staticmethod
     def situations() -> Iterator[Situation]:
@@ -74,7 +74,7 @@ class RendererSubject(Subject):
     @cached_property
     def scenario(self) -> Scenario:
         """What is drawn."""
-        return scenario(rich=self.given)
+        return scenario(rich=self.specs)
 
     @cached_property
     def folder(self) -> Path:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from twm_core import DynamicsGiven, Mismatch
+from twm_core import DynamicsSpecs, Mismatch
 from twm_core.nn.actions import action_parts, check_actions, previous_actions
 from twm_core.nn.imagining import Futures
 from twm_core.nn.interfaces import Dynamics, Embedding, Features, Policy, Trace
@@ -35,9 +35,9 @@ from twm_plugin_demo.network import Network, join_layers, split_layers
 from twm_plugin_demo.state import SSMState, batch_major
 
 
-def build(config: SelectiveSSMConfig, given: DynamicsGiven) -> SelectiveSSM:
+def build(config: SelectiveSSMConfig, specs: DynamicsSpecs) -> SelectiveSSM:
     """The dynamics for a config and the specs around it."""
-    return SelectiveSSM(config=config, given=given)
+    return SelectiveSSM(config=config, specs=specs)
 
 
 class _Rows(NamedTuple):
@@ -82,16 +82,16 @@ class SelectiveSSM(Dynamics):
         given: Embedding, action and latent specs.
     """
 
-    def __init__(self, *, config: SelectiveSSMConfig, given: DynamicsGiven) -> None:
+    def __init__(self, *, config: SelectiveSSMConfig, specs: DynamicsSpecs) -> None:
         super().__init__()
-        self.latent = given.latent
-        self.action = given.action
-        self.per_agent = given.latent.layout == "agents"
+        self.latent = specs.latent
+        self.action = specs.action
+        self.per_agent = specs.latent.layout == "agents"
         self.independent = self.per_agent
-        self.from_z = nn.Linear(given.latent.width, config.width)
-        self.from_action = None if given.action is None else nn.Linear(given.action.width, config.width, bias=False)
+        self.from_z = nn.Linear(specs.latent.width, config.width)
+        self.from_action = None if specs.action is None else nn.Linear(specs.action.width, config.width, bias=False)
         self.network = Network(config)
-        self.project = nn.Linear(config.width, given.latent.width)
+        self.project = nn.Linear(config.width, specs.latent.width)
 
     def initial(self, batch_shape: tuple[int, ...], *, device: torch.device | None = None) -> SSMState:
         zeros = partial(torch.zeros, device=device if device is not None else self.project.weight.device)
@@ -143,9 +143,9 @@ class SelectiveSSM(Dynamics):
         masked = exists is not None or withheld is not None
         found = self._by_kind_of_row(rows, _has_gap(known)) if masked else self._at_once(rows)
         guess, hidden, recent = (batch_major(x, lead) for x in found)
-        z = torch.where(known.corrected.unsqueeze(-1), tokens, torch.where(known.seen.unsqueeze(-1), guess, 0.0))
-        prior = SSMState(guess, hidden, recent, torch.ones_like(known.seen).float(), known.before.float())
-        return Trace(SSMState(z, hidden, recent, known.seen.float(), known.present.float()), prior)
+        z = torch.where(known.corrected.unsqueeze(-1), tokens, torch.where(known.has_started.unsqueeze(-1), guess, 0.0))
+        prior = SSMState(guess, hidden, recent, torch.ones_like(known.has_started).float(), known.before.float())
+        return Trace(SSMState(z, hidden, recent, known.has_started.float(), known.present.float()), prior)
 
     def imagine(
         self,
@@ -235,5 +235,5 @@ class SelectiveSSM(Dynamics):
 
 def _has_gap(known: Presence) -> Tensor:
     """Rows that consume a prediction of their own, bool `[R]`: carried by it at one step, and not started anew at the next."""
-    carried = (known.seen & ~known.corrected)[:, :-1] & known.keep[:, 1:]
+    carried = (known.has_started & ~known.corrected)[:, :-1] & known.keep[:, 1:]
     return carried.any(dim=1).flatten()

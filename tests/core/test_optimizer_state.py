@@ -16,7 +16,7 @@ from twm_core.plugin.registry import Registry, discover
 from twm_core.recipe.assembly import Plan, assemble
 from twm_core.recipe.layers import file_layer, option_layer, resolve
 from twm_core.reporting import Reporter
-from twm_core.training.optimizer_state import group_values, optimiser_state, restore_optimiser, set_mode
+from twm_core.training.optimizer_state import group_values, optimizer_state, restore_optimizer, set_mode
 from twm_core.training.run import train
 
 TINY = Path(__file__).parents[1] / "tiny.toml"
@@ -141,7 +141,7 @@ def test_a_checkpoint_of_a_version_that_saved_less_is_refused_for_such_an_optimi
         file = folder / "trainer.safetensors"
         with safe_open(str(file), "pt") as stream:
             scalars = json.loads(stream.metadata()["twm"])
-        del scalars["optimiser"]
+        del scalars["optimizer"]
         save_file(load_file(file), file, metadata={"twm": json.dumps(scalars)})
         manifest = json.loads((folder / "manifest.json").read_text())
         manifest["files"]["trainer.safetensors"]["sha256"] = file_hash(file)
@@ -156,14 +156,14 @@ def net() -> nn.Linear:
 
 def test_only_what_changed_since_it_was_built_is_kept_of_the_groups() -> None:
     model = net()
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    built = group_values(optimiser)
-    optimiser.param_groups[0]["d"] = (1.0, {"a": [2, None, "x"]})
-    tensors, kept = optimiser_state(model, optimiser, built=built)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    built = group_values(optimizer)
+    optimizer.param_groups[0]["d"] = (1.0, {"a": [2, None, "x"]})
+    tensors, kept = optimizer_state(model, optimizer, built=built)
     assert tensors == {}
     assert [list(g) for g in kept["groups"]] == [["d"]]
     fresh = torch.optim.SGD(net().parameters(), lr=0.1, momentum=0.5)
-    restore_optimiser(net(), fresh, tensors, json.loads(json.dumps(kept)))
+    restore_optimizer(net(), fresh, tensors, json.loads(json.dumps(kept)))
     assert fresh.param_groups[0]["d"] == (1.0, {"a": [2, None, "x"]})
     assert fresh.param_groups[0]["momentum"] == 0.5
 
@@ -177,13 +177,13 @@ def test_what_cannot_be_saved_is_refused_with_the_name_of_the_optimizer(place: s
         def state_dict(self) -> dict[str, Any]:
             return {**super().state_dict(), **({"thing": thing} if place == "own" else {})}
 
-    optimiser = Odd(model.parameters(), lr=0.1)
+    optimizer = Odd(model.parameters(), lr=0.1)
     if place == "state":
-        optimiser.state[model.weight]["thing"] = thing
+        optimizer.state[model.weight]["thing"] = thing
     if place == "group":
-        optimiser.param_groups[0]["thing"] = thing
+        optimizer.param_groups[0]["thing"] = thing
     with pytest.raises(CheckpointError, match=r"optimizer odd \(acme 1\) keeps .*thing.* of type object, which a checkpoint cannot hold"):
-        optimiser_state(model, optimiser, whose="optimizer odd (acme 1)")
+        optimizer_state(model, optimizer, whose="optimizer odd (acme 1)")
 
 
 def test_an_optimizer_without_modes_is_left_alone() -> None:

@@ -15,21 +15,21 @@ from twm_baselines.observed import columns, motion, observe
 from twm_core.data.dataset import Batch
 from twm_core.evaluation.forecast import Forecast
 from twm_core.evaluation.interfaces import Forecaster
-from twm_core.specs import BaselineGiven, ForecastSpec, ObservationSpec
+from twm_core.specs import BaselineSpecs, ForecastSpec, ObservationSpec
 
 
 class LeastSquares(Forecaster):
     """Everybody goes on along their line."""
 
-    def __init__(self, *, seen: ObservationSpec, gives: ForecastSpec) -> None:
-        self.seen = seen
+    def __init__(self, *, obs_spec: ObservationSpec, gives: ForecastSpec) -> None:
+        self.obs_spec = obs_spec
         self.gives = gives
 
     def forecast(self, observed: Batch, *, steps: int, samples: int, generator: torch.Generator) -> Forecast:
         found = observe(observed)
         context = found.exists.shape[1]
-        _, _, heading, _, _ = motion(found, self.seen)
-        xy = torch.stack(columns(found.state, self.seen, ("x", "y")), dim=-1).double()  # B C A 2
+        _, _, heading, _, _ = motion(found, self.obs_spec)
+        xy = torch.stack(columns(found.state, self.obs_spec, ("x", "y")), dim=-1).double()  # B C A 2
         here = found.exists.double()
         dt = found.dt.double()
         t = (torch.arange(context, device=dt.device) - (context - 1)) * dt[:, None]  # B C
@@ -44,6 +44,6 @@ class LeastSquares(Forecaster):
         return one_future([x, y, heading, slope[:, None, :, 0], slope[:, None, :, 1]], steps)
 
 
-def build(config: LeastSquaresConfig, given: BaselineGiven) -> LeastSquares:
+def build(config: LeastSquaresConfig, specs: BaselineSpecs) -> LeastSquares:
     """The baseline `least-squares`."""
-    return LeastSquares(seen=given.seen, gives=config.gives(given.seen))
+    return LeastSquares(obs_spec=specs.obs_spec, gives=config.gives(specs.obs_spec))

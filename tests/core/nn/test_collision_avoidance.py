@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from twm_core.evaluation.boxes import signed_distance
-from twm_core.nn.giving_way import give_way, overlap
+from twm_core.nn.collision_avoidance import avoid_collisions, overlap
 
 SEEDS = st.integers(0, 10**6)
 CAR = torch.tensor([4.0, 2.0])
@@ -37,7 +37,7 @@ def scene(*agents: tuple[float, float, float, float], steps: int = 10) -> tuple[
 
 
 def go(states: Tensor, now: Tensor, size: Tensor, here: Tensor | None = None) -> Tensor:
-    return give_way(states, now, size, torch.ones(now.shape[:2]).bool() if here is None else here, torch.ones(len(now)))
+    return avoid_collisions(states, now, size, torch.ones(now.shape[:2]).bool() if here is None else here, torch.ones(len(now)))
 
 
 def touching(states: Tensor, size: Tensor) -> int:

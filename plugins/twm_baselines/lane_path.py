@@ -21,7 +21,7 @@ NEAR, FAR = 20.0, 50.0
 """Metres, as in the names of the features."""
 
 
-class Way(NamedTuple):
+class LanePath(NamedTuple):
     """Two arcs and a line, `[B,A]` each: start (m), direction at the start (rad), and curvatures of both arcs (1/m)."""
 
     x: Tensor
@@ -42,20 +42,20 @@ class Way(NamedTuple):
         x, y, angle = _arc(x, y, angle, self.far.expand_as(s), s.clamp(NEAR, FAR) - NEAR)
         return _arc(x, y, angle, straight, (s - FAR).clamp_min(0.0))
 
-    def spread(self, axis: int) -> Way:
+    def spread(self, axis: int) -> LanePath:
         """With a new axis, for distances that have one more."""
-        return Way(*(v.unsqueeze(axis) for v in self))
+        return LanePath(*(v.unsqueeze(axis) for v in self))
 
 
-def way_of(last: Tensor, seen: ObservationSpec) -> Way:
+def lane_path_of(last: Tensor, obs_spec: ObservationSpec) -> LanePath:
     """The way of each agent from its last state `[B,A,F]`."""
-    x, y, heading, _, _ = columns(last, seen, MOTION)
+    x, y, heading, _, _ = columns(last, obs_spec, MOTION)
     zero = torch.zeros_like(x)
-    if not all(f in {g.name for g in seen.get("agents.state").features} for f in LANE):
-        return Way(x, y, heading, zero, zero)
-    angle, known, near, far = columns(last, seen, LANE)
+    if not all(f in {g.name for g in obs_spec.get("agents.state").features} for f in LANE):
+        return LanePath(x, y, heading, zero, zero)
+    angle, known, near, far = columns(last, obs_spec, LANE)
     lane = known > 0.5
-    return Way(
+    return LanePath(
         x,
         y,
         torch.where(lane, heading - angle, heading),

@@ -1,4 +1,4 @@
-"""A normaliser: mean and standard deviation of features over the training data, kept as buffers of the model.
+"""A normalizer: mean and standard deviation of features over the training data, kept as buffers of the model.
 
 The moments are merged batch by batch in float64 (Chan, Golub & LeVeque, "Updating formulae and a pairwise algorithm for computing
 sample variances", 1979), so the order of magnitude of a feature does not matter. Before any data was seen it is the identity.
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Normaliser(nn.Module):
+class Normalizer(nn.Module):
     """Shifts and scales the last axis `F` to zero mean and unit deviation.
 
     Args:
@@ -54,5 +54,5 @@ class Normaliser(nn.Module):
         return self.mean.to(torch.float32)
 
     def forward(self, values: Tensor) -> Tensor:
-        """Normalised values, same shape."""
+        """Normalized values, same shape."""
         return (values - self.centre) / self.std

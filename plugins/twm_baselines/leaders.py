@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from twm_baselines.config_idm import LEADER
+from twm_baselines.lane_path import LanePath
 from twm_baselines.observed import columns
-from twm_baselines.way import Way
 from twm_core.data.schema import MOTION
 from twm_core.specs import ObservationSpec
 
@@ -27,7 +27,7 @@ FOUND_WITHIN = 1.0
 """Metres by which a leader may stand beside where the features say; they are single precision, agents are metres apart."""
 
 
-class InFront(NamedTuple):
+class Leaders(NamedTuple):
     """For each agent `[B,A]`: the leader's number (-1: not in the scene), whether there is one, m to its centre along the way, its m/s."""
 
     leads: Tensor
@@ -36,23 +36,23 @@ class InFront(NamedTuple):
     speed: Tensor
 
 
-def in_front(last: Tensor, here: Tensor, way: Way, seen: ObservationSpec) -> InFront:
+def find_leaders(last: Tensor, here: Tensor, path: LanePath, obs_spec: ObservationSpec) -> Leaders:
     """Leaders at the last observed step.
 
     Args:
         last: `[B,A,F]`.
         here: bool `[B,A]`: there at that step; nobody else leads or is led.
-        way: Of each agent.
-        seen: Spec of the batches.
+        path: Of each agent.
+        obs_spec: Spec of the batches.
     """
-    names = {f.name for f in seen.get("agents.state").features}
-    return _told(last, here, seen, names) if names.issuperset(LEADER) else _on_the_way(last, here, way, seen)
+    names = {f.name for f in obs_spec.get("agents.state").features}
+    return _recorded_leaders(last, here, obs_spec, names) if names.issuperset(LEADER) else _leaders_on_path(last, here, path, obs_spec)
 
 
-def _told(last: Tensor, here: Tensor, seen: ObservationSpec, names: set[str]) -> InFront:
-    x, y, heading, vx, vy = columns(last, seen, MOTION)
-    gap, relative, known = columns(last, seen, LEADER)
-    left = columns(last, seen, ("leader_offset",))[0] if "leader_offset" in names else torch.zeros_like(gap)
+def _recorded_leaders(last: Tensor, here: Tensor, obs_spec: ObservationSpec, names: set[str]) -> Leaders:
+    x, y, heading, vx, vy = columns(last, obs_spec, MOTION)
+    gap, relative, known = columns(last, obs_spec, LEADER)
+    left = columns(last, obs_spec, ("leader_offset",))[0] if "leader_offset" in names else torch.zeros_like(gap)
     followed = here & (known > 0.5) & (gap > 0)
     cos, sin = heading.cos(), heading.sin()
     at_x, at_y = x + gap * cos - left * sin, y + gap * sin + left * cos
@@ -64,31 +64,31 @@ def _told(last: Tensor, here: Tensor, seen: ObservationSpec, names: set[str]) ->
     away = torch.hypot(along, across)
     suits = followed[..., None] & here[:, None] & _others(here) & (along.abs() <= FOUND_WITHIN) & (across.abs() <= allowed)
     leads, found = _nearest(torch.where(suits, away, torch.inf))
-    return InFront(torch.where(found, leads, -1), followed, gap, (vx * cos + vy * sin + relative).clamp_min(0.0))
+    return Leaders(torch.where(found, leads, -1), followed, gap, (vx * cos + vy * sin + relative).clamp_min(0.0))
 
 
-def _on_the_way(last: Tensor, here: Tensor, way: Way, seen: ObservationSpec) -> InFront:
-    x, y, heading, vx, vy = columns(last, seen, MOTION)
+def _leaders_on_path(last: Tensor, here: Tensor, path: LanePath, obs_spec: ObservationSpec) -> Leaders:
+    x, y, heading, vx, vy = columns(last, obs_spec, MOTION)
     dx, dy = x[:, None] - x[..., None], y[:, None] - y[..., None]  # B A A: from i to j
     distance = torch.hypot(dx, dy)
-    ahead = dx * way.direction.cos()[..., None] + dy * way.direction.sin()[..., None]
-    along = _as_far(way.spread(-1), distance)
-    px, py, direction = way.spread(-1).at(along)
+    ahead = dx * path.direction.cos()[..., None] + dy * path.direction.sin()[..., None]
+    along = _as_far(path.spread(-1), distance)
+    px, py, direction = path.spread(-1).at(along)
     beside = torch.hypot(x[:, None] - px, y[:, None] - py)
     like = (heading[:, None] - direction).cos() >= math.cos(SAME_DIRECTION)
     suits = here[..., None] & here[:, None] & _others(here) & like & (ahead > 0) & (beside <= HALF_WIDTH) & (along <= REACH)
     leads, found = _nearest(torch.where(suits, along, torch.inf))
     nearest = along.gather(2, leads[..., None])[..., 0]
     speed = torch.hypot(vx, vy).gather(1, leads)
-    return InFront(torch.where(found, leads, -1), found, torch.where(found, nearest, 0.0), torch.where(found, speed, 0.0))
+    return Leaders(torch.where(found, leads, -1), found, torch.where(found, nearest, 0.0), torch.where(found, speed, 0.0))
 
 
-def _as_far(way: Way, distance: Tensor) -> Tensor:
+def _as_far(path: LanePath, distance: Tensor) -> Tensor:
     """How far along the way it is until one is `distance` from its start as the crow flies, `[B,A,A]`: longer than that in bends."""
     along = distance
     for _ in range(4):
-        x, y, _ = way.at(along)
-        along = along + distance - torch.hypot(x - way.x, y - way.y)
+        x, y, _ = path.at(along)
+        along = along + distance - torch.hypot(x - path.x, y - path.y)
     return along
 
 

@@ -19,7 +19,7 @@ _ROUNDS = 12
 """Times that agents may give way within a step: enough for queues to pass a standstill on."""
 
 
-def give_way(
+def avoid_collisions(
     states: Float[Tensor, "R H A 5"],
     now: Float[Tensor, "R A 3"],
     size: Float[Tensor, "R A 2"],
@@ -49,23 +49,23 @@ def give_way(
     pose = now
     found: list[Tensor] = []
     for step in range(steps):
-        choice = torch.zeros(futures, agents, dtype=torch.long, device=states.device)
+        level = torch.zeros(futures, agents, dtype=torch.long, device=states.device)
         for _ in range(_ROUNDS):
-            place = _at(plan, done + shares[choice])
+            place = _at(plan, done + shares[level])
             a, b = place[row, one], place[row, two]
             hit = overlap(a, half[row, one], b, half[row, two])
-            still_a, still_b = choice[row, one] == last, choice[row, two] == last
+            still_a, still_b = level[row, one] == last, level[row, two] == last
             # Who has the other more squarely in front of it yields; where it stands already, the other one does.
             front_a, front_b = _squarely(a, b), _squarely(b, a)
             a_yields = hit & ~still_a & ((front_a >= front_b) | still_b)
             b_yields = hit & ~still_b & ((front_b >= front_a) | still_a)
             if not bool((a_yields | b_yields).any()):
                 break
-            slower = torch.zeros_like(choice)
+            slower = torch.zeros_like(level)
             for who, yields in ((one, a_yields), (two, b_yields)):
                 slower[row[yields], who[yields]] = 1
-            choice = choice + slower
-        done = done + shares[choice]
+            level = level + slower
+        done = done + shares[level]
         before, pose = pose, _at(plan, done)
         slowed = torch.cat([pose, (pose[..., :2] - before[..., :2]) / dt[:, None, None]], dim=-1)
         found.append(torch.where((done == step + 1)[..., None], states[:, step], slowed))

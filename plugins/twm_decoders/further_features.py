@@ -21,7 +21,7 @@ from twm_decoders.motion import Motion
 _HALF_LOG_2PI = 0.9189385332046727
 
 
-class Others(Distribution):
+class FurtherFeatures(Distribution):
     """Independent features.
 
     Args:
@@ -86,43 +86,43 @@ class WiderMotion(Distribution):
 
     Args:
         motion: Of x, y, heading, vx, vy, `[...,5]`.
-        others: Of what follows them, `[...,E]`.
+        further: Of what follows them, `[...,E]`.
     """
 
-    def __init__(self, motion: Motion, others: Others) -> None:
+    def __init__(self, motion: Motion, further: FurtherFeatures) -> None:
         self.motion = motion
-        self.others = others
+        self.further = further
 
     @property
     def mean(self) -> Tensor:
         """The state `[...,5+E]`."""
-        return torch.cat([self.motion.mean, self.others.mean], dim=-1)
+        return torch.cat([self.motion.mean, self.further.mean], dim=-1)
 
     @property
     def mode(self) -> Tensor:
         """The state `[...,5+E]`."""
-        return torch.cat([self.motion.mode, self.others.mode], dim=-1)
+        return torch.cat([self.motion.mode, self.further.mode], dim=-1)
 
     def error(self, value: Tensor) -> Tensor:
         """The error of the motion, then that of the others, `[...,5+E]`."""
-        motion, others = self._parts(value)
-        return torch.cat([self.motion.error(motion), self.others.error(others)], dim=-1)
+        motion, further = self._parts(value)
+        return torch.cat([self.motion.error(motion), self.further.error(further)], dim=-1)
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """A state `[...,5+E]`; motion and others are drawn independently."""
-        return torch.cat([self.motion.sample(generator), self.others.sample(generator)], dim=-1)
+        return torch.cat([self.motion.sample(generator), self.further.sample(generator)], dim=-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density, summed over all features."""
-        motion, others = self._parts(value)
-        return self.motion.log_prob(motion) + self.others.log_prob(others)
+        motion, further = self._parts(value)
+        return self.motion.log_prob(motion) + self.further.log_prob(further)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Self:
-        return type(self)(self.motion.map(function), self.others.map(function))
+        return type(self)(self.motion.map(function), self.further.map(function))
 
     def detach(self) -> Self:
         """Without gradient; steps still hang together."""
-        return type(self)(self.motion.detach(), self.others.detach())
+        return type(self)(self.motion.detach(), self.further.detach())
 
     def _parts(self, value: Tensor) -> tuple[Tensor, ...]:
         width = self.motion.loc.shape[-1]

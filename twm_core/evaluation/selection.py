@@ -8,7 +8,7 @@ from typing import Any
 from twm_core.data.dataset import Dataset
 from twm_core.errors import AssemblyError, Mismatch, TwmError
 from twm_core.evaluation.components import baseline_config, metric_config
-from twm_core.evaluation.engine import Entrant
+from twm_core.evaluation.engine import Candidate
 from twm_core.evaluation.interfaces import Forecaster, Metric
 from twm_core.evaluation.left_out import BASELINE, METRIC, LeftOut
 from twm_core.evaluation.result import REFERENCE
@@ -16,7 +16,7 @@ from twm_core.plugin.discovery import canonical
 from twm_core.plugin.registry import TWM, Registry
 from twm_core.recipe.chosen import Chosen, choose, shown_name
 from twm_core.reporting import Reporter
-from twm_core.specs import BaselineGiven, ForecastSpec, MetricGiven, ObservationSpec
+from twm_core.specs import BaselineSpecs, ForecastSpec, MetricSpecs, ObservationSpec
 
 METRICS = ("displacement", "joint-displacement", "existence")
 """Metrics that are printed where no protocol names others."""
@@ -77,7 +77,7 @@ def usual_baselines(registry: Registry, names: Sequence[str] | None, *, asked: S
 
 def choose_baselines(
     registry: Registry,
-    seen: ObservationSpec,
+    obs_spec: ObservationSpec,
     names: Sequence[str] | None,
     options: Mapping[str, Mapping[str, Any]],
     *,
@@ -90,7 +90,7 @@ def choose_baselines(
 
     Args:
         registry: Installed components.
-        seen: Spec of the windows.
+        obs_spec: Spec of the windows.
         names: Which; all that fit by default.
         options: Fields by name.
         asked: Those that the user named: that one of them does not fit is an error.
@@ -109,7 +109,7 @@ def choose_baselines(
             continue
         with failed.unless_named(BASELINE, name, _whose(registry, BASELINE, name, own), named=name in asked or name in named):
             chosen = choose(registry, BASELINE, name, options.get(name), own=None if name in asked else own)
-            refused = baseline_config(chosen).accepts(seen)
+            refused = baseline_config(chosen).accepts(obs_spec)
             if refused is None:
                 found[chosen.name] = chosen
             elif name in asked:
@@ -129,7 +129,7 @@ def _whose(registry: Registry, kind: str, name: str, own: str) -> str:
 
 def fitted(chosen: Chosen, dataset: Dataset, reporter: Reporter | None = None) -> Forecaster:
     """A baseline, built and fitted on the training windows if it has anything to learn."""
-    forecaster: Forecaster = chosen.build(BaselineGiven(seen=dataset.seen))
+    forecaster: Forecaster = chosen.build(BaselineSpecs(obs_spec=dataset.obs_spec))
     if type(forecaster).fit is not Forecaster.fit:
         forecaster.fit(dataset.windows("train"))
         if reporter is not None:
@@ -137,18 +137,18 @@ def fitted(chosen: Chosen, dataset: Dataset, reporter: Reporter | None = None) -
     return forecaster
 
 
-def entrant(
+def candidate(
     name: str,
     whose: str,
     forecaster: Forecaster,
     chosen: Mapping[str, Chosen],
-    seen: ObservationSpec,
+    obs_spec: ObservationSpec,
     samples: int,
     *,
     model: bool = False,
     left_out: LeftOut | None = None,
     named: Collection[str] = (),
-) -> Entrant:
+) -> Candidate:
     """A forecaster with the metrics that fit it.
 
     Args:
@@ -156,7 +156,7 @@ def entrant(
         whose: What messages call it.
         forecaster: The forecaster, fitted.
         chosen: The metrics of the evaluation.
-        seen: Spec of the windows.
+        obs_spec: Spec of the windows.
         samples: Futures that are asked for.
         model: Whether it is a world model.
         left_out: Gets metrics that fail; None to fail with the first.
@@ -166,12 +166,12 @@ def entrant(
     metrics: dict[str, Metric] = {}
     for metric, choice in chosen.items():
         with rows.unless_named(METRIC, metric, choice.whose, named=left_out is None or metric in named):
-            if metric_config(choice).accepts(seen, forecaster.gives) is None:
-                metrics[metric] = choice.build(MetricGiven(seen=seen, forecast=forecaster.gives, samples=samples))
-    return Entrant(name, "model" if model else "baseline", whose, forecaster, metrics)
+            if metric_config(choice).accepts(obs_spec, forecaster.gives) is None:
+                metrics[metric] = choice.build(MetricSpecs(obs_spec=obs_spec, forecast=forecaster.gives, samples=samples))
+    return Candidate(name, "model" if model else "baseline", whose, forecaster, metrics)
 
 
-def refuse_useless(asked: Sequence[str], chosen: Mapping[str, Chosen], seen: ObservationSpec, gives: Sequence[ForecastSpec]) -> None:
+def refuse_useless(asked: Sequence[str], chosen: Mapping[str, Chosen], obs_spec: ObservationSpec, gives: Sequence[ForecastSpec]) -> None:
     """That a metric which the user named fits no forecaster is an error.
 
     Raises:
@@ -179,7 +179,7 @@ def refuse_useless(asked: Sequence[str], chosen: Mapping[str, Chosen], seen: Obs
     """
     for name in asked:
         metric = chosen.get(name) or next(c for c in chosen.values() if _names(name, c))
-        refused = [metric_config(metric).accepts(seen, spec) for spec in gives]
+        refused = [metric_config(metric).accepts(obs_spec, spec) for spec in gives]
         reasons = [r for r in refused if r is not None]
         if reasons and len(reasons) == len(refused):
             raise does_not_fit(metric, reasons[0])
